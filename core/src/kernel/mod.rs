@@ -1,0 +1,1 @@
+//! From desired and observed kernel state to operations: a pure diff.
