@@ -2,14 +2,16 @@
 //! the conversions between them and the model. Protobuf types go no further
 //! than the code that talks gRPC.
 
-/// Generated from `proto/ha/v1`.
-#[expect(missing_docs, reason = "documented in the .proto files")]
-#[expect(clippy::all, reason = "generated")]
-#[allow(unreachable_pub, unused_qualifications, reason = "generated")]
+/// Generated from `proto/ha/v1`; documented there.
 #[allow(
-    clippy::wildcard_enum_match_arm,
-    clippy::use_self,
+    clippy::all,
+    clippy::allow_attributes_without_reason,
     clippy::too_many_lines,
+    clippy::use_self,
+    clippy::wildcard_enum_match_arm,
+    missing_docs,
+    unreachable_pub,
+    unused_qualifications,
     reason = "generated"
 )]
 pub mod v1 {
