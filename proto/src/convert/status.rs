@@ -5,6 +5,7 @@ use ha_model::status::{
     FaultReason, FieldError, InstanceCounters, InstanceStatus, MasterSeen, NodeStatus, PlanPhase,
     PlanStatus, VrrpState,
 };
+use ipnet::IpNet;
 
 use super::{ConvertError, all, narrow, parse};
 use crate::v1;
@@ -187,7 +188,7 @@ impl TryFrom<v1::InstanceStatus> for InstanceStatus {
             addresses_failed,
             counters,
         } = message;
-        let networks = |texts: Vec<String>| {
+        let networks = |texts: Vec<String>| -> Result<Vec<IpNet>, ConvertError> {
             texts.iter().map(|text| parse("InstanceStatus.addresses", text)).collect()
         };
         Ok(Self {
