@@ -23,7 +23,9 @@ pub enum Event<'a> {
     Link(&'a Link),
     /// The interface is gone.
     LinkGone(&'a InterfaceName),
-    /// A VRRP message arrived.
+    /// A VRRP message arrived. Serves no deadline, so that after a late
+    /// wake-up everything that is in the queue is heard before a timer acts:
+    /// the shell drains the queue, then says [`Event::Tick`].
     Packet(Received<'a>),
     /// The kernel shows the desired state of this generation, but for
     /// `failed`.
@@ -43,7 +45,8 @@ pub enum Event<'a> {
     },
     /// The kernel did not take an advert of this instance.
     SendFailed(crate::InstanceId),
-    /// A deadline has come. Any other event serves deadlines as well.
+    /// Serve every deadline up to now. No other event does, so a deadline in
+    /// the past asks for a tick at once.
     Tick,
     /// Stop for good: priority 0 as master, let go of all addresses.
     Stop,
@@ -52,7 +55,9 @@ pub enum Event<'a> {
     StopForRestart,
     /// First event of a process that follows a [`Event::StopForRestart`]
     /// within three intervals of the instance: go on as master. `masters`
-    /// names the instances that were.
+    /// names the instances that were. Then come the links, then the plan: an
+    /// instance that finds its interface when it starts goes on as master in
+    /// that very step, so its addresses are wanted without a break.
     Resume {
         /// Names of the instances that were master.
         masters: &'a [ha_model::ids::InstanceName],

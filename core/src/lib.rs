@@ -10,7 +10,8 @@
 //! - `desired`, `advert` and `status` are views of the present.
 //!
 //! After every `handle` the shell drains `next_effect`, then converges
-//! `desired` if its generation rose, then sleeps until `next_deadline`.
+//! `desired` if its generation rose, then sleeps until `next_deadline`. When it
+//! wakes it hands in every waiting packet first, then says [`Event::Tick`].
 
 pub mod desired;
 pub mod effect;
@@ -22,6 +23,6 @@ pub mod vrrp;
 
 pub use desired::Desired;
 pub use effect::{Advert, Effect, InstanceId};
-pub use event::{Event, Received};
-pub use node::{Deadline, DeadlineReason, NodeCore};
+pub use event::{Event, Link, Received};
+pub use node::{Deadline, DeadlineReason, NodeCore, NodeCounters};
 pub use time::Timestamp;

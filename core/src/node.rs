@@ -31,6 +31,16 @@ pub struct Deadline {
     pub reason: DeadlineReason,
 }
 
+/// Counters of what belongs to no instance.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct NodeCounters {
+    /// Adverts for a virtual router id that no instance has on the interface
+    /// and family they came in on.
+    pub vrid_err: u64,
+    /// Messages too short to hold a virtual router id.
+    pub runt: u64,
+}
+
 /// The machines of one node. See the crate's page for how to drive it.
 #[derive(Debug, Default)]
 pub struct NodeCore {
@@ -44,7 +54,7 @@ impl NodeCore {
         Self::default()
     }
 
-    /// Takes in what happened at `now`, and serves every deadline up to it.
+    /// Takes in what happened at `now`. [`Event::Tick`] alone serves deadlines.
     /// Time that runs backwards counts as standing still.
     pub fn handle(&mut self, event: Event<'_>, now: Timestamp) {
         let _ = (event, now);
@@ -78,6 +88,12 @@ impl NodeCore {
     /// Names of the instances that are master now, in order of their slots.
     pub fn masters(&self) -> impl Iterator<Item = &InstanceName> {
         std::iter::empty()
+    }
+
+    /// Counters of the node since it was made.
+    #[must_use]
+    pub fn counters(&self) -> NodeCounters {
+        NodeCounters::default()
     }
 
     /// Present state of every instance, sorted by name. `wall_us` is the wall
