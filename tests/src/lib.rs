@@ -1,1 +1,9 @@
-//! Placeholder.
+//! Tests of the whole: real programs in network namespaces, beside real peers.
+//!
+//! This library is what the tests share: [`lab`] makes the hosts and networks,
+//! [`programs`] finds and starts our programs, [`skip`] says and counts what a
+//! machine could not show.
+
+pub mod lab;
+pub mod programs;
+pub mod skip;
