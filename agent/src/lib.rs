@@ -1,1 +1,3 @@
-//! Placeholder.
+//! The agent: VRRP on one node, with or without a controller.
+
+pub mod duty;
