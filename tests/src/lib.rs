@@ -4,6 +4,9 @@
 //! [`programs`] finds and starts our programs, [`skip`] says and counts what a
 //! machine could not show.
 
+pub mod interop;
 pub mod lab;
+pub mod probe;
 pub mod programs;
+pub mod router;
 pub mod skip;
