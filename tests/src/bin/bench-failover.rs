@@ -1,0 +1,181 @@
+//! `make bench-failover`: how long a client is without service when the
+//! master's link is cut, beside keepalived on the same two hosts.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use clap::Parser;
+use ha_model::plan::VrrpVersion;
+use ha_model::units::Micros;
+use ha_tests::lab::{Host, Lab, Network, Process, eventually, finish, log_path};
+use ha_tests::probe::Seen;
+use ha_tests::programs::program;
+use ha_tests::router::{Kind, Router};
+
+/// Measures the outage of cut links.
+#[derive(Parser)]
+struct Arguments {
+    /// Cuts at 10 ms and 100 ms adverts.
+    #[arg(long, default_value_t = 30)]
+    cuts: usize,
+    /// Cuts at 1 s adverts: each takes ten seconds.
+    #[arg(long, default_value_t = 10)]
+    slow_cuts: usize,
+}
+
+const ADDRESS: &str = "10.90.0.50";
+const MASTER_PRIORITY: u8 = 200;
+const BACKUP_PRIORITY: u8 = 100;
+
+struct Bed {
+    lab: Lab,
+    lan: Network,
+    master: Host,
+    backup: Host,
+    client: Host,
+}
+
+#[expect(clippy::print_stdout, reason = "the table is what this program is for")]
+fn main() -> Result<ExitCode> {
+    let arguments = Arguments::parse();
+    println!("outage of a cut link, VRRPv3 unicast, priorities 200/100, a datagram a millisecond");
+    println!(
+        "{:>8} {:<11} {:>5} {:>10} {:>10} {:>10} {:>10} {:>9}",
+        "advert", "", "cuts", "min ms", "median ms", "max ms", "limit ms", "ratio"
+    );
+    let mut good = true;
+    for interval in [10, 100, 1000].map(Micros::from_millis) {
+        let cuts = if interval.0 < 1_000_000 { arguments.cuts } else { arguments.slow_cuts };
+        let mut theirs = outages(Kind::Keepalived, interval, cuts)?;
+        let mut ours = outages(Kind::HaAgent, interval, cuts)?;
+        // Longest wait of the backup after the last advert (RFC 9568 §6.1),
+        // and 20 ms for two processes, the kernel and the probe.
+        let skew = interval.0 * (256 - u64::from(BACKUP_PRIORITY)) / 256;
+        let limit = 3 * interval.0 + skew + 20_000;
+        let reference = median(&mut theirs);
+        for (kind, outages) in [(Kind::Keepalived, &mut theirs), (Kind::HaAgent, &mut ours)] {
+            let middle = median(outages);
+            let (least, most) = (outages[0], outages[outages.len() - 1]);
+            println!(
+                "{:>8} {:<11} {:>5} {:>10} {:>10} {:>10} {:>10} {:>9.3}",
+                interval.to_string(),
+                kind.to_string(),
+                outages.len(),
+                millis(least),
+                millis(middle),
+                millis(most),
+                millis(limit),
+                ratio(middle, reference)
+            );
+        }
+        let ours_median = median(&mut ours);
+        good &= ours_median * 100 <= reference * 102 && ours[ours.len() - 1] <= limit;
+    }
+    println!(
+        "target: our median at most 1.02 of keepalived's, our maximum within the limit: {}",
+        if good { "reached" } else { "MISSED" }
+    );
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Middle of the sorted values.
+fn median(values: &mut [u64]) -> u64 {
+    values.sort_unstable();
+    values.get(values.len() / 2).copied().unwrap_or_default()
+}
+
+fn millis(micros: u64) -> String {
+    format!("{}.{}", micros / 1000, micros % 1000 / 100)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "microseconds of an outage are small")]
+fn ratio(ours: u64, theirs: u64) -> f64 {
+    ours as f64 / theirs.max(1) as f64
+}
+
+/// Outage of each cut, in microseconds.
+fn outages(kind: Kind, interval: Micros, cuts: usize) -> Result<Vec<u64>> {
+    let bed = Bed::new()?;
+    let routers = bed.start(kind, interval)?;
+    let mut outages = Vec::with_capacity(cuts);
+    for _ in 0..cuts {
+        outages.push(bed.cut(interval)?);
+    }
+    drop(routers);
+    Ok(outages)
+}
+
+impl Bed {
+    fn new() -> Result<Self> {
+        let lab = Lab::new()?;
+        let lan = lab.network("lan")?;
+        let host = |name: &str, number: u8| -> Result<Host> {
+            let host = lab.host(name)?;
+            host.attach(&lan, "eth0", &[&format!("10.90.0.{number}/24")])?;
+            Ok(host)
+        };
+        let (master, backup, client) = (host("master", 1)?, host("backup", 2)?, host("client", 3)?);
+        Ok(Self { lab, lan, master, backup, client })
+    }
+
+    fn start(&self, kind: Kind, interval: Micros) -> Result<Vec<Process>> {
+        let mut processes = Vec::new();
+        for (host, number, priority) in
+            [(&self.master, 1, MASTER_PRIORITY), (&self.backup, 2, BACKUP_PRIORITY)]
+        {
+            let router = Router {
+                version: VrrpVersion::V3,
+                priority,
+                interval,
+                addresses: vec![format!("{ADDRESS}/24").parse()?],
+                source: format!("10.90.0.{number}").parse()?,
+                peers: vec![format!("10.90.0.{}", 3 - number).parse()?],
+                preempt: true,
+            };
+            processes.push(router.start(kind, &self.lab, host)?);
+            let mut echo = host.command(program("lab-probe")?);
+            echo.args(["echo", host.name()]);
+            let log = log_path(&self.lab, "echo");
+            processes.push(Process::start(&mut echo, &log)?);
+        }
+        Ok(processes)
+    }
+
+    /// One cut, at a random moment between two adverts.
+    fn cut(&self, interval: Micros) -> Result<u64> {
+        self.settle()?;
+        let interval = Duration::from(interval);
+        let lead = Duration::from_millis(300) + interval.mul_f64(random()?);
+        let span = lead + interval * 4 + Duration::from_millis(500);
+        let millis = u64::try_from(span.as_millis())?;
+        let mut probe = self.client.command(program("lab-probe")?);
+        probe.args(["probe", ADDRESS, &millis.to_string()]);
+        let prober = std::thread::spawn(move || finish(&mut probe));
+        std::thread::sleep(lead);
+        self.lan.cut(&self.master)?;
+        let output = prober.join().ok().context("the prober does not panic")??;
+        self.lan.heal(&self.master)?;
+        let seen: Seen = serde_json::from_slice(&output.stdout)?;
+        ensure!(seen.served_by == ["master", "backup"], "served by {:?}", seen.served_by);
+        Ok(seen.outage_us)
+    }
+
+    /// Waits until the master alone has the address, and has had it for long
+    /// enough to be quiet.
+    fn settle(&self) -> Result<()> {
+        let settled = eventually(Duration::from_secs(20), || {
+            Ok(self.master.holds("eth0", ADDRESS)? && !self.backup.holds("eth0", ADDRESS)?)
+        })?;
+        ensure!(settled, "the master does not lead");
+        std::thread::sleep(Duration::from_millis(300));
+        Ok(())
+    }
+}
+
+/// A number from 0 to 1.
+fn random() -> Result<f64> {
+    let mut bytes = [0; 4];
+    getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("no random number: {error}"))?;
+    Ok(f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX))
+}
