@@ -1,1 +1,4 @@
-//! Placeholder.
+//! The controller: holds the wish for the whole fleet, hands every node its
+//! part, and hears back what became of it.
+
+pub mod store;
