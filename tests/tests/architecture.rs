@@ -81,7 +81,7 @@ fn own_dependencies() -> Result<BTreeMap<String, BTreeSet<String>>> {
 }
 
 #[test]
-fn unsafe_code_stands_in_agent_sys_alone() {
+fn only_agent_sys_leaves_the_safe_language() {
     let mut sources = Vec::new();
     collect(&root(), &mut sources).unwrap();
     assert!(sources.len() > 20, "the sources were found");
