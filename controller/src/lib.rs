@@ -1,4 +1,7 @@
 //! The controller: holds the wish for the whole fleet, hands every node its
 //! part, and hears back what became of it.
 
+pub mod clock;
+pub mod fleet;
+pub mod rollout;
 pub mod store;
