@@ -26,3 +26,4 @@ pub use effect::{Advert, Effect, InstanceId};
 pub use event::{Event, Link, Received};
 pub use node::{Deadline, DeadlineReason, NodeCore, NodeCounters};
 pub use time::Timestamp;
+pub use vrrp::rules::Rules;

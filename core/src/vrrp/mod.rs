@@ -1,2 +1,9 @@
-//! VRRP versions 2 (RFC 3768) and 3 (RFC 9568): messages and the machine of
-//! one virtual router.
+//! The Virtual Router Redundancy Protocol: version 2 (RFC 3768, with the
+//! authentication of RFC 2338) and version 3 (RFC 9568).
+
+pub(crate) mod check;
+pub(crate) mod checksum;
+pub(crate) mod instance;
+pub mod packet;
+pub mod rules;
+pub(crate) mod settings;
