@@ -4,6 +4,7 @@
 //! [`programs`] finds and starts our programs, [`skip`] says and counts what a
 //! machine could not show.
 
+pub mod collector;
 pub mod fleet;
 pub mod interop;
 pub mod lab;

@@ -134,7 +134,7 @@ impl Bed {
                 preempt: true,
             };
             processes.push(router.start(kind, &self.lab, host)?);
-            let mut echo = host.command(program("lab-probe")?);
+            let mut echo = host.command(program("lab-tool")?);
             echo.args(["echo", host.name()]);
             let log = log_path(&self.lab, "echo");
             processes.push(Process::start(&mut echo, &log)?);
@@ -149,7 +149,7 @@ impl Bed {
         let lead = Duration::from_millis(300) + interval.mul_f64(random()?);
         let span = lead + interval * 4 + Duration::from_millis(500);
         let millis = u64::try_from(span.as_millis())?;
-        let mut probe = self.client.command(program("lab-probe")?);
+        let mut probe = self.client.command(program("lab-tool")?);
         probe.args(["probe", ADDRESS, &millis.to_string()]);
         let prober = std::thread::spawn(move || finish(&mut probe));
         std::thread::sleep(lead);

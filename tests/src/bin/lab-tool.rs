@@ -1,11 +1,13 @@
-//! Both ends of the tests' probe, to be run inside a lab's hosts.
+//! What the tests run inside a lab's hosts: both ends of the probe, and a
+//! collector of traces.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
 
-/// Sends datagrams to a virtual address, or answers them.
+/// A part of a test, to be run on a host of the lab.
 #[derive(Parser)]
 enum Arguments {
     /// Answers every datagram with a name.
@@ -20,6 +22,13 @@ enum Arguments {
         /// For how long, in milliseconds.
         millis: u64,
     },
+    /// Takes spans over OTLP and writes a line of JSON for each.
+    Collect {
+        /// Where to listen.
+        listen: SocketAddr,
+        /// Where to write.
+        file: PathBuf,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
@@ -33,6 +42,10 @@ fn main() -> anyhow::Result<()> {
             let span = Duration::from_millis(millis);
             let seen = ha_tests::probe::probe(target, Duration::from_millis(1), span)?;
             serde_json::to_writer(std::io::stdout().lock(), &seen)?;
+        }
+        Arguments::Collect { listen, file } => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(ha_tests::collector::collect(listen, &file))?;
         }
     }
     Ok(())
