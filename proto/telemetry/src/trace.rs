@@ -81,9 +81,9 @@ pub fn inject(metadata: &mut MetadataMap) {
     }
 }
 
-/// For a tonic server's `trace_fn`: the span of one call, child of the caller's.
+/// For a tonic server: the span of one call, child of the caller's.
 #[must_use]
-pub fn server_span(request: &http::Request<()>) -> Span {
+pub fn server_span<B>(request: &http::Request<B>) -> Span {
     let method = request.uri().path();
     let span = tracing::info_span!("rpc", otel.name = method, otel.kind = "server", method);
     if let Some(parent) = header(request.headers()) {
