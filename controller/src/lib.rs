@@ -1,6 +1,7 @@
 //! The controller: holds the wish for the whole fleet, hands every node its
 //! part, and hears back what became of it.
 
+pub mod auth;
 pub mod clock;
 pub mod fleet;
 pub mod rollout;

@@ -13,7 +13,9 @@ use tonic::{Request, Status};
 
 pub use counters::{AuthCounters, Refusal};
 pub use layer::{AuthLayer, AuthService};
-pub use serve::{AuthServer, MAX_CALLS, MAX_MESSAGE, MAX_STREAMS, TraceLayer, TraceService, server};
+pub use serve::{
+    AuthServer, MAX_CALLS, MAX_MESSAGE, MAX_STREAMS, TraceLayer, TraceService, server,
+};
 
 /// Whoever makes this call.
 ///
