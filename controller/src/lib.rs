@@ -4,5 +4,6 @@
 pub mod auth;
 pub mod clock;
 pub mod fleet;
+pub mod revisions;
 pub mod rollout;
 pub mod store;
