@@ -59,10 +59,14 @@ pub struct NodeHost {
     pub agent: Option<Process>,
 }
 
+/// Where the collector of traces listens on the management network.
+const COLLECTOR: &str = "10.80.0.1:4317";
+
 /// The fleet. Everything ends and goes when it is dropped.
 #[derive(Debug)]
 pub struct Fleet {
     // Processes end before the namespaces that they live in.
+    collector: Option<Process>,
     controller: Option<Process>,
     nodes: Vec<NodeHost>,
     networks: Vec<(&'static str, Network)>,
@@ -83,6 +87,7 @@ impl Fleet {
         let controller_host = lab.host("ctl")?;
         controller_host.attach(&management, "mgmt0", &["10.80.0.1/16"])?;
         Ok(Self {
+            collector: None,
             controller: None,
             nodes: Vec::new(),
             networks: Vec::new(),
@@ -94,6 +99,30 @@ impl Fleet {
 
     fn path(&self, name: &str) -> PathBuf {
         self.lab.directory().join(name)
+    }
+
+    /// Starts a collector of traces; programs that are started from now on
+    /// export to it. The file that it writes.
+    ///
+    /// # Errors
+    ///
+    /// It could not be started.
+    pub fn start_collector(&mut self) -> Result<PathBuf> {
+        let file = self.path("spans.jsonl");
+        let mut command = self.controller_host.command(program("lab-tool")?);
+        command.args(["collect", COLLECTOR]).arg(&file);
+        let log = log_path(&self.lab, "collector");
+        self.collector = Some(Process::start(&mut command, &log)?);
+        let listens = eventually(Duration::from_secs(10), || Ok(file.exists()))?;
+        ensure!(listens, "the collector does not start: {}", read(&log));
+        Ok(file)
+    }
+
+    /// Tells a program where the collector is, if there is one.
+    fn trace(&self, command: &mut std::process::Command) {
+        if self.collector.is_some() {
+            command.args(["--otlp", &format!("http://{COLLECTOR}")]);
+        }
     }
 
     /// Configuration file of `hactl`.
@@ -170,6 +199,7 @@ impl Fleet {
     pub fn hactl_output(&self, arguments: &[&str]) -> Result<std::process::Output> {
         let mut command = self.controller_host.command(program("hactl")?);
         command.args(arguments).env("HACTL_CONFIG", self.hactl_config());
+        self.trace(&mut command);
         command.output().context("can't start hactl")
     }
 
@@ -183,6 +213,7 @@ impl Fleet {
         command.arg("run").args(["--listen", CONTROLLER]);
         command.arg("--pki").arg(self.path("pki"));
         command.arg("--state-dir").arg(self.path("controller"));
+        self.trace(&mut command);
         let log = log_path(&self.lab, "controller");
         self.controller = Some(Process::start(&mut command, &log)?);
         let answers = eventually(Duration::from_secs(20), || {
@@ -263,6 +294,7 @@ impl Fleet {
         command.arg("--state-dir").arg(self.state_directory(host));
         command.arg("--run-dir").arg(home.join("run"));
         command.arg("--local-socket").arg(home.join("local.sock"));
+        self.trace(&mut command);
         Process::start(&mut command, &log_path(&self.lab, host.name()))
     }
 
