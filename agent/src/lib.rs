@@ -1,8 +1,11 @@
 //! The agent: VRRP on one node, with or without a controller.
 
 pub mod duty;
+pub mod enroll;
 pub mod ledger;
+pub mod local;
 pub mod node;
+pub mod session;
 pub mod spool;
 
 /// `error` and all that caused it, on one line.

@@ -111,6 +111,8 @@ impl Source {
 pub struct NodeView {
     /// The full status.
     pub status: NodeStatus,
+    /// Offers that were decided about since the start of the process.
+    pub offers: u64,
     /// Trace context of the span that applied the offered plan.
     pub traceparent: Option<String>,
     /// Secrets whose values are on the disk of this node.

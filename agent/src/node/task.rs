@@ -73,6 +73,8 @@ pub struct NodeTask<D> {
     secrets: Arc<Secrets>,
     /// Values for the next offer, not on the disk yet.
     staged: Secrets,
+    /// Offers that were decided about.
+    offers: u64,
     /// Trace context of the span that dealt with the last offer.
     traceparent: Option<String>,
 }
@@ -104,6 +106,7 @@ impl<D: Duty> NodeTask<D> {
             plan: None,
             secrets: Arc::new(loaded.secrets),
             staged: Secrets::new(),
+            offers: 0,
             traceparent: None,
         };
         task.read_entry();
@@ -165,22 +168,19 @@ impl<D: Duty> NodeTask<D> {
     }
 
     async fn take_offer(&mut self, offer: Offer) -> Result<(), DutyGone> {
+        self.offers += 1;
         self.traceparent = ha_telemetry::trace::current_traceparent();
         let decision = acceptance::decide(&self.config.node, self.running(), &offer, |secret| {
             self.secrets.contains_key(secret) || self.staged.contains_key(secret)
         });
-        let mut status = PlanStatus {
+        let status = PlanStatus {
             plan: offer.plan,
             revision: offer.revision,
             phase: PlanPhase::Received,
             errors: Vec::new(),
         };
         match decision {
-            Decision::Repeat => {
-                status.phase = PlanPhase::Applied;
-                self.entry.offered = Some(status);
-                self.publish();
-            }
+            Decision::Repeat => self.repeat(status).await?,
             Decision::Reject(errors) => self.reject(status, errors).await,
             Decision::Take(plan) => {
                 self.entry.offered = Some(status.clone());
@@ -196,6 +196,35 @@ impl<D: Duty> NodeTask<D> {
                     Err(errors) => self.reject(status, errors).await,
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// The running plan was offered again: it is reported again. It only
+    /// starts anew if the offer brought a secret that was missing here.
+    async fn repeat(&mut self, status: PlanStatus) -> Result<(), DutyGone> {
+        if let (Some(plan), Some(running)) = (self.plan.clone(), self.entry.running.clone()) {
+            let needed = acceptance::secrets_named(&plan);
+            let brought = |secret: &SecretRef| {
+                !self.secrets.contains_key(secret) && self.staged.contains_key(secret)
+            };
+            if needed.iter().any(brought) {
+                return match self.prepare(running, Some(status.clone()), &plan).await {
+                    Ok(()) => self.apply(NodePlan::clone(&plan)).await,
+                    Err(errors) => {
+                        self.reject(status, errors).await;
+                        Ok(())
+                    }
+                };
+            }
+        }
+        let known = self.entry.offered.as_ref().is_some_and(|offered| {
+            offered.plan == status.plan && offered.phase != PlanPhase::Rejected
+        });
+        self.entry.offered = Some(PlanStatus { phase: PlanPhase::Applied, ..status });
+        self.publish();
+        if !known {
+            self.remember().await;
         }
         Ok(())
     }
@@ -303,11 +332,16 @@ impl<D: Duty> NodeTask<D> {
         self.report(EventKind::PlanRejected { plan: status.plan, errors: errors.clone() });
         self.entry.offered = Some(PlanStatus { phase: PlanPhase::Rejected, errors, ..status });
         self.publish();
+        self.remember().await;
+    }
+
+    /// Writes what became of the last offer; what runs has not changed.
+    async fn remember(&self) {
         let (ledger, written) = (self.ledger.clone(), self.entry.clone());
         if let Err(error) = crate::blocking(move || ledger.save(&written)).await {
             tracing::warn!(
                 error = crate::error_chain(&error),
-                "the rejection is not on the disk: a restart forgets it"
+                "what became of the offer is not on the disk: a restart forgets it"
             );
         }
     }
@@ -346,6 +380,7 @@ impl<D: Duty> NodeTask<D> {
                 instances: duty.instances.clone(),
                 at_us: duty.at_us,
             },
+            offers: self.offers,
             traceparent: self.traceparent.clone(),
             secrets_held: self.secrets.keys().cloned().collect(),
             source: self.entry.running.as_ref().map(|running| running.source).unwrap_or_default(),
@@ -403,6 +438,7 @@ fn empty_view(config: &NodeConfig) -> NodeView {
             instances: Vec::new(),
             at_us: 0,
         },
+        offers: 0,
         traceparent: None,
         secrets_held: Vec::new(),
         source: super::Source::default(),
