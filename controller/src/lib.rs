@@ -4,6 +4,7 @@
 pub mod auth;
 pub mod clock;
 pub mod fleet;
+pub mod pki;
 pub mod revisions;
 pub mod rollout;
 pub mod store;
