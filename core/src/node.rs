@@ -180,6 +180,13 @@ impl NodeCore {
         })
     }
 
+    /// Name of an instance; `None` if it has gone.
+    #[must_use]
+    pub fn name(&self, instance: InstanceId) -> Option<&InstanceName> {
+        let instance = self.slots.get(slot(instance))?.as_ref()?;
+        Some(&instance.settings().plan.name)
+    }
+
     /// Names of the instances that are master now, in order of their slots.
     pub fn masters(&self) -> impl Iterator<Item = &InstanceName> {
         self.instances()

@@ -5,7 +5,6 @@
 //! machine could not show.
 
 pub mod collector;
-pub mod controller;
 pub mod fleet;
 pub mod interop;
 pub mod lab;
@@ -13,4 +12,3 @@ pub mod probe;
 pub mod programs;
 pub mod router;
 pub mod skip;
-pub mod swarm;

@@ -7,6 +7,7 @@ use arc_swap::ArcSwapOption;
 use ha_model::plan::NodePlan;
 use ha_model::secret::Secrets;
 use ha_model::status::InstanceStatus;
+use ha_sys::EventFd;
 use tokio::sync::{Mutex, watch};
 
 /// Present state of all that duty owns.
@@ -49,11 +50,11 @@ pub(super) struct PlanOrder {
 pub(super) struct Mailbox {
     pub(super) plan: ArcSwapOption<PlanOrder>,
     stop: AtomicU8,
-    pub(super) wake: ha_sys::EventFd,
+    pub(super) wake: Arc<EventFd>,
 }
 
 impl Mailbox {
-    pub(super) fn new(wake: ha_sys::EventFd) -> Self {
+    pub(super) fn new(wake: Arc<EventFd>) -> Self {
         Self { plan: ArcSwapOption::empty(), stop: AtomicU8::new(0), wake }
     }
 
@@ -79,16 +80,24 @@ impl Mailbox {
 /// Way to the duty thread. Clones share it.
 #[derive(Clone, Debug)]
 pub struct DutyHandle {
-    pub(super) mailbox: Arc<Mailbox>,
+    mailbox: Arc<Mailbox>,
     /// Sequence of the last order; held while an order is placed, so that
     /// orders lie in the slot in the order of their sequences.
-    pub(super) ordered: Arc<Mutex<u64>>,
+    ordered: Arc<Mutex<u64>>,
     /// Sequence of the last order that runs. Closed when duty has ended.
-    pub(super) running: watch::Receiver<u64>,
-    pub(super) status: watch::Receiver<Arc<DutyStatus>>,
+    running: watch::Receiver<u64>,
+    status: watch::Receiver<Arc<DutyStatus>>,
 }
 
 impl DutyHandle {
+    pub(super) fn new(
+        mailbox: Arc<Mailbox>,
+        running: watch::Receiver<u64>,
+        status: watch::Receiver<Arc<DutyStatus>>,
+    ) -> Self {
+        Self { mailbox, ordered: Arc::default(), running, status }
+    }
+
     /// Runs `plan` from now on, and returns once it runs. The plan must have
     /// been checked for this node. If calls overlap, the latest wins, and the
     /// earlier ones return as well once it runs.

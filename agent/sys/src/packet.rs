@@ -5,7 +5,7 @@ use std::io;
 use std::mem;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-use crate::check;
+use crate::{SocketError, check};
 
 /// Frames of one call.
 const FRAMES: usize = 64;
@@ -38,6 +38,12 @@ impl FrameBatch {
         self.frames.len() == FRAMES
     }
 
+    /// Whether there is nothing to send.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
     /// Adds a whole Ethernet frame, at most 96 bytes, for the interface with
     /// this index. A frame that does not fit is left out; says whether it was
     /// taken.
@@ -63,11 +69,12 @@ impl PacketSocket {
     ///
     /// # Errors
     /// Without `CAP_NET_RAW`.
-    pub fn open() -> io::Result<Self> {
+    pub fn open() -> Result<Self, SocketError> {
         let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
         // SAFETY: no pointers; the result is checked. Protocol 0 receives
         // nothing.
-        let fd = check(unsafe { libc::socket(libc::AF_PACKET, kind, 0) })?;
+        let fd = check(unsafe { libc::socket(libc::AF_PACKET, kind, 0) })
+            .map_err(SocketError::when("open a packet socket"))?;
         // SAFETY: `fd` was just opened and is owned by nobody else.
         Ok(Self { fd: unsafe { OwnedFd::from_raw_fd(fd) } })
     }
