@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use super::*;
 
+/// One of the two peers of [`plan`].
+pub(super) const PEER: &str = "10.0.0.2";
+
 /// A core and everything that it asked for.
 pub(super) struct Bench {
     pub(super) core: NodeCore,
@@ -49,9 +52,9 @@ pub(super) fn instance(name: &str, vrid: u64, priority: u64) -> ha_model::plan::
         interface: "eth0".parse().expect("a name"),
         family: Family::Ipv4,
         vrid: vrid.try_into().expect("an id"),
-        version: ha_model::plan::VrrpVersion::V3,
+        version: VrrpVersion::V3,
         priority: priority.try_into().expect("a priority"),
-        interval_us: ha_model::units::Micros::from_secs(1),
+        interval_us: Micros::from_secs(1),
         addresses: vec![VirtualAddress {
             address: format!("10.0.0.{vrid}/24").parse().expect("an address"),
             interface: None,
@@ -68,15 +71,26 @@ pub(super) fn instance(name: &str, vrid: u64, priority: u64) -> ha_model::plan::
     }
 }
 
+/// Turns an instance into the same one over IPv6.
+pub(super) fn make_ipv6(instance: &mut ha_model::plan::InstancePlan) {
+    instance.family = Family::Ipv6;
+    instance.transport = ha_model::plan::Transport::Multicast { source: None };
+    instance.addresses[0].address = "fe80::51/64".parse().expect("an address");
+}
+
 impl Bench {
     /// A core with `eth0` that runs `plan`.
     pub(super) fn new(plan: NodePlan) -> Self {
-        let now = Timestamp::from_nanos(5_000_000_000);
-        let mut bench =
-            Self { core: NodeCore::new(), now, effects: Vec::new(), secrets: Secrets::new() };
-        bench.at(now, Event::Link(&eth0()));
+        let mut bench = Self::empty();
+        bench.at(bench.now, Event::Link(&eth0()));
         bench.run(&plan);
         bench
+    }
+
+    /// A core that knows nothing yet.
+    pub(super) fn empty() -> Self {
+        let now = Timestamp::from_nanos(5_000_000_000);
+        Self { core: NodeCore::new(), now, effects: Vec::new(), secrets: Secrets::new() }
     }
 
     pub(super) fn run(&mut self, plan: &NodePlan) -> Vec<Effect> {
@@ -102,5 +116,61 @@ impl Bench {
         }
         self.now = end;
         effects
+    }
+
+    /// The kernel shows what is desired.
+    pub(super) fn converge(&mut self) -> Vec<Effect> {
+        let generation = self.core.desired().generation;
+        self.at(self.now, Event::Converged { generation, failed: &[] })
+    }
+
+    /// An advert of the first instance's router, from a peer.
+    pub(super) fn hear(&mut self, source: &str, priority: u8, interval: Micros) -> Vec<Effect> {
+        self.hear_at(self.now, source, priority, interval)
+    }
+
+    pub(super) fn hear_at(
+        &mut self,
+        now: Timestamp,
+        source: &str,
+        priority: u8,
+        interval: Micros,
+    ) -> Vec<Effect> {
+        let settings = self.core.slots[0].as_ref().expect("there is an instance").settings();
+        let (version, checksum) = (settings.plan.version, settings.plan.checksum);
+        let addresses = settings.address_bytes.clone();
+        let advert = packet::Advertisement {
+            vrid: settings.plan.vrid.get(),
+            priority,
+            interval,
+            auth: settings.auth,
+            addresses: packet::Addresses::new(Family::Ipv4, &addresses),
+        };
+        let source = source.parse().expect("an address");
+        let destination = "10.0.0.1".parse().expect("an address");
+        let mut message = Vec::new();
+        advert.encode(&mut message);
+        packet::seal(&mut message, version, checksum, source, destination);
+        let packet = Received { index: 7, source, destination, ttl: Some(255), message: &message };
+        self.at(now, Event::Packet(packet))
+    }
+
+    /// Why and in how long the core wants to be called.
+    pub(super) fn left(&self) -> (DeadlineReason, Duration) {
+        let deadline = self.core.next_deadline().expect("there is a deadline");
+        (deadline.reason, deadline.at.since(self.now))
+    }
+
+    /// Announcements since it was last asked.
+    pub(super) fn announced(&mut self) -> usize {
+        let effects = std::mem::take(&mut self.effects);
+        effects.iter().filter(|effect| matches!(effect, Effect::Announce { .. })).count()
+    }
+
+    /// Status of the only instance.
+    pub(super) fn status(&self) -> InstanceStatus {
+        let mut status = self.core.status(self.now, 0);
+        assert_eq!(status.len(), 1);
+        status.remove(0)
     }
 }

@@ -104,8 +104,7 @@ impl Sent {
         packet::seal(&mut message, self.version, self.mode, source, destination);
         (self.corrupt)(&mut message);
         let settings = Settings::new(plan, &secrets());
-        let packet =
-            Received { index: 7, source, destination, ttl: self.ttl, message: &message };
+        let packet = Received { index: 7, source, destination, ttl: self.ttl, message: &message };
         check(&settings, Some(ip("10.0.0.1")), &packet)
     }
 }

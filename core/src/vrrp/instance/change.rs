@@ -54,7 +54,7 @@ impl Instance {
     /// Finds faults, interface index and source address, and encodes adverts
     /// if they are others now. A master sends those at once, so that a lower
     /// priority is known before it is needed.
-    fn attach(&mut self, out: &mut Out<'_>) {
+    pub(super) fn attach(&mut self, out: &mut Out<'_>) {
         let plan = &self.settings.plan;
         let link = out.links.get(&plan.interface);
         let source = link.and_then(|_| self.source(out));
