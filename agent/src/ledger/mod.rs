@@ -23,7 +23,7 @@ const LEDGER: &str = "ledger.json";
 const SECRETS: &str = "secrets.json";
 
 /// Most bytes of either file: far above any plan, far below what would hurt.
-const LIMIT: u64 = 16 << 20;
+const LIMIT: u64 = 32 << 20;
 
 /// The plan that runs.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]

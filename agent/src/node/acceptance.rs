@@ -156,3 +156,6 @@ fn read(document: &[u8]) -> Result<NodePlan, FieldError> {
     }
     serde_json::from_slice(document).map_err(|error| unreadable("", error.to_string()))
 }
+
+#[cfg(test)]
+mod tests;

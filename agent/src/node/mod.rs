@@ -81,3 +81,6 @@ impl NodeHandle {
         self.requests.send(Request { command, outcome }).await.map_err(|_| NodeGone)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -212,3 +212,6 @@ fn essence(status: &NodeStatus) -> NodeStatus {
         .collect();
     NodeStatus { instances, at_us: 0, ..status.clone() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -164,3 +164,6 @@ fn draw(min: Duration, max: Duration) -> Duration {
     let share = (span * u128::from(random())) >> 64;
     min + Duration::from_micros(u64::try_from(share).unwrap_or(u64::MAX))
 }
+
+#[cfg(test)]
+mod tests;

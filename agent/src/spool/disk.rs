@@ -13,6 +13,10 @@ use super::{SpoolLevel, SpooledEvent, stamp};
 /// How much is kept for a controller that is away.
 pub(super) const LIMIT: u64 = 64 << 20;
 
+/// The newest so many are kept when a new epoch begins; they may be stored
+/// elsewhere already.
+const RENEWED: u64 = 4096;
+
 const OPTIONS: Options = Options {
     tag: *b"ha-spool",
     // The longest event is a rejection with the errors of a whole plan.
@@ -136,28 +140,32 @@ impl Spool {
         }
     }
 
-    /// Gives all that is not acknowledged new numbers in a new epoch: the one
-    /// who stores them knows numbers of this epoch that this spool never gave
-    /// out, or has forgotten.
+    /// Gives what is kept new numbers in a new epoch: the one who stores events
+    /// knows numbers up to `known` of this epoch, and this spool has not given
+    /// them out, or has forgotten it.
     pub(super) fn renew(&mut self, known: u64) {
-        let Some(open) = &self.open else { return };
+        let level = self.level();
+        if level.epoch == 0 {
+            return;
+        }
         let reason = format!(
             "events up to {known} of spool {:016x} are known elsewhere, here the last is {}",
-            open.epoch,
-            open.log.next() - 1
+            level.epoch,
+            level.next - 1
         );
         tracing::error!(reason, "the spool went back in time; it begins a new epoch");
+        let kept_from = level.next.saturating_sub(RENEWED).max(level.first);
+        let kept = self.read(kept_from, usize::MAX);
+        if let Err(error) = atomic::set_aside(&self.dir) {
+            tracing::error!(error = crate::error_chain(&error), "spool can't be set aside");
+            return;
+        }
         self.open = None;
         self.acked = 0;
-        match atomic::set_aside(&self.dir) {
-            Ok(_) => {
-                let kind = EventKind::FileSetAside { file: "spool".into(), reason };
-                self.append(&[stamp(kind, None)]);
-            }
-            Err(error) => {
-                tracing::error!(error = crate::error_chain(&error), "spool can't be set aside");
-            }
-        }
+        let aside = EventKind::FileSetAside { file: "spool".into(), reason };
+        let mut events = vec![stamp(aside, None)];
+        events.extend(kept.into_iter().map(|event| event.event));
+        self.append(&events);
     }
 
     /// What it holds.

@@ -94,7 +94,7 @@ impl Reporter {
 enum Ask {
     Read { from: u64, limit: usize, answer: oneshot::Sender<Vec<SpooledEvent>> },
     Ack { epoch: u64, sequence: u64 },
-    Renew { known: u64 },
+    Renew { known: u64, answer: oneshot::Sender<()> },
 }
 
 /// The spool task has ended.
@@ -129,12 +129,14 @@ impl SpoolHandle {
     }
 
     /// Begins a new epoch, because somebody knows numbers up to `known` that
-    /// this spool has not given out.
+    /// this spool has not given out. Returns once it has begun.
     ///
     /// # Errors
     /// [`SpoolGone`].
     pub async fn renew(&self, known: u64) -> Result<(), SpoolGone> {
-        self.ask(Ask::Renew { known }).await
+        let (answer, done) = oneshot::channel();
+        self.ask(Ask::Renew { known, answer }).await?;
+        done.await.map_err(|_| SpoolGone)
     }
 
     /// What the spool holds, and every change.
@@ -204,11 +206,16 @@ impl SpoolTask {
                 _ = retry.tick() => Work::Append(Vec::new()),
             };
             let dropped = lost.swap(0, Ordering::Relaxed);
-            spool = disk_work(spool, work, dropped).await;
+            let renewed;
+            (spool, renewed) = disk_work(spool, work, dropped).await;
             level.send_if_modified(|old| {
                 let new = spool.level();
                 std::mem::replace(old, new) != new
             });
+            if let Some(answer) = renewed {
+                // Whoever asked may have gone meanwhile.
+                let _ = answer.send(());
+            }
         }
     }
 }
@@ -218,8 +225,13 @@ enum Work {
     Ask(Ask),
 }
 
-/// Does `work` where the disk holds nobody up.
-async fn disk_work(mut spool: Spool, work: Work, dropped: u64) -> Spool {
+/// Does `work` where the disk holds nobody up. Gives back who waits for the new
+/// level.
+async fn disk_work(
+    mut spool: Spool,
+    work: Work,
+    dropped: u64,
+) -> (Spool, Option<oneshot::Sender<()>>) {
     crate::blocking(move || {
         spool.lose(dropped, "more happened at once than the spool takes in");
         match work {
@@ -229,9 +241,15 @@ async fn disk_work(mut spool: Spool, work: Work, dropped: u64) -> Spool {
                 let _ = answer.send(spool.read(from, limit));
             }
             Work::Ask(Ask::Ack { epoch, sequence }) => spool.ack(epoch, sequence),
-            Work::Ask(Ask::Renew { known }) => spool.renew(known),
+            Work::Ask(Ask::Renew { known, answer }) => {
+                spool.renew(known);
+                return (spool, Some(answer));
+            }
         }
-        spool
+        (spool, None)
     })
     .await
 }
+
+#[cfg(test)]
+mod tests;
