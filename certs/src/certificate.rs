@@ -1,6 +1,7 @@
 //! What certificates say, and the fleet's CA certificate as an anchor of trust.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use rustls_pki_types::CertificateDer;
@@ -10,6 +11,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
 
+use crate::ca::Host;
 use crate::clock;
 use crate::identity::{self, IdentityError, Name, SpiffeId};
 
@@ -124,6 +126,9 @@ pub struct Facts {
     pub fingerprint: Fingerprint,
     /// The public key's bits.
     pub public_key: Vec<u8>,
+    /// Names and addresses beside the identity; a controller's certificate has
+    /// some.
+    pub hosts: Vec<Host>,
 }
 
 impl Facts {
@@ -147,6 +152,7 @@ impl Facts {
             not_after_us: clock::from_seconds(validity.not_after.timestamp()),
             fingerprint: Fingerprint::of(der),
             public_key: certificate.public_key().subject_public_key.data.to_vec(),
+            hosts: names(&certificate)?.iter().filter_map(host).collect(),
         })
     }
 
@@ -232,10 +238,25 @@ fn parse(der: &[u8]) -> Result<X509Certificate<'_>, CertificateError> {
     }
 }
 
-fn only_uri<'a>(certificate: &'a X509Certificate<'_>) -> Result<&'a str, CertificateError> {
+fn names<'a, 'b>(
+    certificate: &'a X509Certificate<'b>,
+) -> Result<&'a [GeneralName<'b>], CertificateError> {
     let names = certificate.subject_alternative_name().map_err(|_| CertificateError::Encoding)?;
-    let names = names.map_or(&[][..], |names| &names.value.general_names);
-    let mut uris = names.iter().filter_map(uri);
+    Ok(names.map_or(&[], |names| &names.value.general_names))
+}
+
+fn host(name: &GeneralName<'_>) -> Option<Host> {
+    if let GeneralName::DNSName(name) = name {
+        return Some(Host::Dns((*name).to_owned()));
+    }
+    let GeneralName::IPAddress(bytes) = name else { return None };
+    let v4 = <[u8; 4]>::try_from(*bytes).map(IpAddr::from);
+    let v6 = || <[u8; 16]>::try_from(*bytes).map(IpAddr::from);
+    v4.or_else(|_| v6()).ok().map(Host::Address)
+}
+
+fn only_uri<'a>(certificate: &'a X509Certificate<'_>) -> Result<&'a str, CertificateError> {
+    let mut uris = names(certificate)?.iter().filter_map(uri);
     match (uris.next(), uris.count()) {
         (Some(uri), 0) => Ok(uri),
         (first, rest) => Err(CertificateError::Uris { count: rest + usize::from(first.is_some()) }),

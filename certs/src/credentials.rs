@@ -7,6 +7,7 @@ use ha_durable::FileError;
 use ha_durable::atomic::{self, ReadError};
 use rustls_pki_types::CertificateDer;
 
+use crate::ca::IssueError;
 use crate::certificate::{self, CertificateError, Facts, TrustedCa};
 use crate::identity::Identity;
 use crate::key::{KeyError, PrivateKey};
@@ -174,6 +175,9 @@ pub enum FilesError {
     /// A new key or request can't be made.
     #[error("can't make a key")]
     Key(#[source] KeyError),
+    /// A new certificate can't be signed.
+    #[error("can't issue a new certificate")]
+    Issue(#[source] IssueError),
     /// The new certificate is somebody else's.
     #[error("the new certificate is for {got}, not for {wanted}")]
     Identity {

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 
 use ha_durable::atomic;
 
+use crate::ca::{CONTROLLER_LIFETIME, FleetCa, Profile};
 use crate::certificate::{Fingerprint, TrustedCa};
+use crate::clock::micros;
 use crate::credentials::{Credentials, CredentialsError, FilesError, read_key_text, read_text};
 use crate::identity::Identity;
 use crate::key::PrivateKey;
@@ -136,6 +138,34 @@ impl CredentialFiles {
             .map_err(FilesError::Write)?;
         self.adopt_next_key()?;
         Ok(new)
+    }
+
+    /// Signs a new certificate for a controller in the third third of the life
+    /// of its certificate, for a new key, with the same name and hosts; `None`
+    /// if it is not due. Blocks on the disk.
+    ///
+    /// # Errors
+    /// See [`FilesError`]; what was there goes on working.
+    pub fn reissue_if_due(
+        &self,
+        ca: &FleetCa,
+        now_us: u64,
+    ) -> Result<Option<Credentials>, FilesError> {
+        let old = self.load()?;
+        let due_us = old.facts().not_after_us.saturating_sub(micros(CONTROLLER_LIFETIME / 3));
+        let Identity::Controller(name) = &old.facts().id.identity else {
+            let got = old.facts().id.identity.to_string();
+            return Err(FilesError::Identity { wanted: "a controller".to_owned(), got });
+        };
+        if now_us < due_us {
+            return Ok(None);
+        }
+        let profile = Profile::Controller { name: name.clone(), hosts: old.facts().hosts.clone() };
+        let pending = self.begin()?;
+        let new = ca.issue_for(&pending.key, &profile, now_us).map_err(FilesError::Issue)?;
+        let identity = old.facts().id.identity.clone();
+        let expected = Expected { identity, ca: old.ca().fingerprint() };
+        self.install(pending, &new.pem, ca.pem(), &expected, now_us).map(Some)
     }
 
     fn put_together(

@@ -3,7 +3,9 @@
 
 pub mod auth;
 pub mod clock;
+pub mod events;
 pub mod fleet;
+pub mod pki;
 pub mod revisions;
 pub mod rollout;
 pub mod store;

@@ -156,6 +156,12 @@ name!(
     check_label
 );
 name!(
+    /// A layer 2 network that clusters may share. Virtual router ids are unique
+    /// in it.
+    SegmentName,
+    check_label
+);
+name!(
     /// A network interface of a node.
     InterfaceName,
     check_interface

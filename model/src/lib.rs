@@ -4,8 +4,15 @@
 //! Nothing here performs I/O, reads a clock or draws a random number: equal
 //! inputs give equal outputs, byte for byte.
 
+pub mod compile;
+pub mod diagnostic;
+pub mod diff;
+pub mod document;
 pub mod event;
+pub mod explain;
+pub mod fleet;
 pub mod ids;
+pub mod manifest;
 pub mod plan;
 pub mod secret;
 pub mod status;

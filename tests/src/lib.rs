@@ -5,6 +5,7 @@
 //! machine could not show.
 
 pub mod collector;
+pub mod controller;
 pub mod fleet;
 pub mod interop;
 pub mod lab;
@@ -12,3 +13,4 @@ pub mod probe;
 pub mod programs;
 pub mod router;
 pub mod skip;
+pub mod swarm;

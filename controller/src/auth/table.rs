@@ -54,7 +54,6 @@ pub const TABLE: &[Row] = &[
     row("/ha.v1.Fleet/Apply", Access::User(Role::Editor)),
     row("/ha.v1.Fleet/CreateJoinToken", Access::User(Role::Admin)),
     row("/grpc.health.v1.Health/Check", Access::Anyone),
-    row("/grpc.health.v1.Health/List", Access::Anyone),
     row("/grpc.health.v1.Health/Watch", Access::Anyone),
     row("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", VIEWER),
 ];
