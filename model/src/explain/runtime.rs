@@ -79,4 +79,94 @@ super::declare! {
         remedy: "stop one of the two, or enrol the copy as a node of its own",
         example: "",
     }
+    CTL_USAGE = "E5001" {
+        title: "wrong arguments of hactl",
+        why: "the arguments can't be meant as they stand; nothing was sent",
+        remedy: "look at hactl help COMMAND",
+        example: "",
+    }
+    CTL_CONTEXT = "E5002" {
+        title: "no such context",
+        why: "hactl does not know which controller to talk to",
+        remedy: "choose one with hactl context use, or add one with hactl context add",
+        example: "",
+    }
+    CTL_CONFIG = "E5003" {
+        title: "the file of contexts can't be read",
+        why: "hactl never writes over a file that it does not understand",
+        remedy: "mend it, or move it away and add the contexts again",
+        example: "",
+    }
+    CTL_CREDENTIALS = "E5004" {
+        title: "a certificate or key of the context can't be used",
+        why: "without it the controller can't know who is calling",
+        remedy: "check the files that hactl context show names; ask an administrator for new ones",
+        example: "",
+    }
+    CTL_UNREACHABLE = "E5005" {
+        title: "the controller can't be reached",
+        why: "nothing listens at its address, or one side does not accept the other's certificate",
+        remedy: "check the address with hactl context show, and that ha-controller runs; VRRP goes on without it",
+        example: "",
+    }
+    CTL_NOT_ALLOWED = "E5006" {
+        title: "the controller does not allow this",
+        why: "the role in the certificate does not include this command",
+        remedy: "use a context with another certificate, or ask an administrator",
+        example: "",
+    }
+    CTL_TIMEOUT = "E5007" {
+        title: "the controller did not answer in time",
+        why: "it is overloaded, or the network loses packets",
+        remedy: "try again; what was applied goes on",
+        example: "",
+    }
+    CTL_MANIFESTS = "E5008" {
+        title: "manifests can't be read",
+        why: "a file is missing, is no text, or is too large",
+        remedy: "check the paths after -f",
+        example: "",
+    }
+    CTL_NO_OBJECT = "E5009" {
+        title: "there is no such object",
+        why: "no cluster, node, instance or code has this name",
+        remedy: "list the names with hactl get",
+        example: "",
+    }
+    CTL_ANSWER = "E5010" {
+        title: "the controller does not know the command",
+        why: "it is older than this hactl",
+        remedy: "upgrade the controller, or use the hactl of its release",
+        example: "",
+    }
+    CTL_REFUSED = "E5011" {
+        title: "the controller refused",
+        why: "the reason stands beside it",
+        remedy: "do what the reason says; the controller's log tells more",
+        example: "",
+    }
+    CTL_SOCKET = "E5012" {
+        title: "the agent's socket does not answer",
+        why: "the agent does not run, listens elsewhere, or you may not open its socket",
+        remedy: "check that ha-agent runs, its --local-socket, and your permissions",
+        example: "",
+    }
+    CTL_WRITE = "E5013" {
+        title: "a file or the output can't be written",
+        why: "the disk is full, or the permissions do not allow it",
+        remedy: "make room or mend the permissions; what was there is untouched",
+        example: "",
+    }
+    CTL_INIT = "E5014" {
+        title: "a fleet can't be made",
+        why: "a fleet's CA and its contexts are never overwritten",
+        remedy: "choose another directory or another name for the context",
+        example: "",
+    }
+    CTL_UNSURE = "E5015" {
+        title: "the controller went away during an apply",
+        why: "it may or may not have stored the revision",
+        remedy: "look with hactl get revisions; applying the same again does no harm",
+        example: "",
+    }
 }

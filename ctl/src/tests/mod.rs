@@ -1,0 +1,1 @@
+//! Every verb against a fleet in the same process.

@@ -1,0 +1,147 @@
+//! `hactl events`.
+
+use std::collections::BTreeSet;
+use std::pin::pin;
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt as _};
+
+use super::get::missing;
+use crate::app::{App, only};
+use crate::cli::Events;
+use crate::client::{Controller, EventFilter, is_lost};
+use crate::error::{Failure, Outcome, Stop};
+use crate::exit::Exit;
+use crate::output::{self, Format};
+use crate::view::Event;
+
+/// How many are shown unless somebody says.
+const DEFAULT_LIMIT: u32 = 50;
+/// Between two attempts to reach a controller that went away.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Shows events of the fleet, or with `--local` those in this node's spool.
+pub(super) async fn run(args: Events, app: &mut App) -> Outcome {
+    only(app, "events", &[Format::Table, Format::Wide, Format::Json, Format::Yaml])?;
+    match app.global.local.clone() {
+        Some(_) if !args.names.is_empty() || args.since.is_some() => {
+            Err(Failure::usage("an agent's spool has its own events only; --limit narrows it")
+                .into())
+        }
+        Some(socket) => {
+            let limit = args.limit.unwrap_or(DEFAULT_LIMIT);
+            let stream = app.agent(&socket).events(limit, args.follow).await?;
+            match print_all(stream, app).await? {
+                End::Done(_) | End::Interrupted => Ok(Exit::Ok),
+                End::Lost(_, failure) => Err(failure.into()),
+            }
+        }
+        None => fleet(args, app).await,
+    }
+}
+
+/// How a stream of events ended, with the last index that was printed.
+enum End {
+    Done(u64),
+    Lost(u64, Failure),
+    Interrupted,
+}
+
+async fn fleet(args: Events, app: &mut App) -> Outcome {
+    let mut controller = app.controller()?;
+    let mut filter = filter(&args, &mut controller, app.now_us()).await?;
+    loop {
+        let end = match controller.events(filter.clone()).await {
+            Ok(stream) => print_all(stream, app).await?,
+            // What was never reached is an error; what was, comes back.
+            Err(failure) if filter.after_index == 0 => return Err(failure.into()),
+            Err(failure) => End::Lost(filter.after_index, failure),
+        };
+        let (last, why) = match end {
+            End::Interrupted => return Ok(Exit::Ok),
+            End::Done(_) if !args.follow => return Ok(Exit::Ok),
+            End::Done(last) => (last, "the controller closed the connection".to_owned()),
+            End::Lost(last, failure) if args.follow && is_lost(&failure) => (last, failure.what),
+            End::Lost(_, failure) => return Err(failure.into()),
+        };
+        // No event twice, none left out: the history has an order.
+        filter.after_index = filter.after_index.max(last);
+        filter.limit = 0;
+        app.out.note(&format!("{why}; trying again"))?;
+        let interrupt = app.interrupt.clone();
+        // Cancel-safe: nothing is held by either side.
+        tokio::select! {
+            () = interrupt.wait() => return Ok(Exit::Ok),
+            () = tokio::time::sleep(RETRY) => {}
+        }
+    }
+}
+
+async fn filter(
+    args: &Events,
+    controller: &mut Controller,
+    now_us: u64,
+) -> Result<EventFilter, Failure> {
+    let default = if args.since.is_some() { 0 } else { DEFAULT_LIMIT };
+    let mut filter = EventFilter {
+        since_us: args.since.map_or(0, |since| since.wall_clock_us(now_us)),
+        limit: args.limit.unwrap_or(default),
+        follow: args.follow,
+        ..EventFilter::default()
+    };
+    if args.names.is_empty() {
+        return Ok(filter);
+    }
+    let list = controller.nodes().await?;
+    let nodes: BTreeSet<&str> = list.iter().map(|node| node.name.as_str()).collect();
+    let clusters: BTreeSet<&str> = list.iter().map(|node| node.cluster.as_str()).collect();
+    for name in &args.names {
+        let (as_cluster, as_node) = (name.strip_prefix("cluster/"), name.strip_prefix("node/"));
+        let cluster = if as_node.is_some() { None } else { Some(as_cluster.unwrap_or(name)) };
+        let node = if as_cluster.is_some() { None } else { Some(as_node.unwrap_or(name)) };
+        let cluster = cluster.filter(|cluster| clusters.contains(cluster));
+        let node = node.filter(|node| nodes.contains(node));
+        if cluster.is_none() && node.is_none() {
+            let known = clusters.iter().chain(&nodes).copied();
+            return Err(missing("cluster or node", name, known).then("hactl get nodes"));
+        }
+        filter.clusters.extend(cluster.map(str::to_owned));
+        filter.nodes.extend(node.map(str::to_owned));
+    }
+    Ok(filter)
+}
+
+async fn print_all(
+    stream: impl Stream<Item = Result<Event, Failure>>,
+    app: &mut App,
+) -> Result<End, Stop> {
+    let mut stream = pin!(stream);
+    let interrupt = app.interrupt.clone();
+    let mut interrupted = pin!(interrupt.wait());
+    let mut last = 0;
+    loop {
+        // Cancel-safe: a stream keeps what was not taken.
+        let event = tokio::select! {
+            () = &mut interrupted => return Ok(End::Interrupted),
+            event = stream.next() => event,
+        };
+        match event {
+            Some(Ok(event)) => {
+                last = event.index.unwrap_or(last);
+                print(&event, app)?;
+            }
+            Some(Err(failure)) => return Ok(End::Lost(last, failure)),
+            None => return Ok(End::Done(last)),
+        }
+    }
+}
+
+fn print(event: &Event, app: &mut App) -> std::io::Result<()> {
+    match app.out.format {
+        Format::Json | Format::Yaml => app.out.streamed("event", event),
+        Format::Table | Format::Wide | Format::Name => {
+            app.out.line(&output::event_line(event, app.out.symbols))?;
+            app.out.flush()
+        }
+    }
+}
