@@ -9,3 +9,16 @@ pub mod pki;
 pub mod revisions;
 pub mod rollout;
 pub mod store;
+
+/// An error with all its causes, for a log line or a person.
+#[must_use]
+pub fn error_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

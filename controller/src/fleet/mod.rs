@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use ha_model::ids::{ClusterName, InstanceName, NodeName, PlanId, RevisionId};
 use ha_model::plan::{NodePlan, Transport};
-use ha_model::status::{NodeStatus, VrrpState};
+use ha_model::status::{NodeStatus, PlanStatus, VrrpState};
 use ipnet::IpNet;
 
 use crate::rollout::{Outcome, RolloutId};
@@ -237,6 +237,15 @@ pub enum Observation {
         session: SessionId,
         /// The state.
         status: Arc<NodeStatus>,
+    },
+    /// A node told how far it is with a plan.
+    Plan {
+        /// Which node.
+        node: NodeName,
+        /// Over which session.
+        session: SessionId,
+        /// How far.
+        status: PlanStatus,
     },
     /// A second stream with the identity of a node was refused.
     Duplicate {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ha_model::ids::NodeName;
-use ha_model::status::{InstanceStatus, NodeStatus, VrrpState};
+use ha_model::status::{InstanceStatus, NodeStatus, PlanPhase, PlanStatus, VrrpState};
 
 use super::{
     Heard, Hears, NodeState, Observation, RolloutGlance, SILENT_AFTER_US, SessionId, Track, Wish,
@@ -59,6 +59,9 @@ impl FleetState {
             Observation::Summary { session, status } => {
                 self.node(status.node.clone()).hear(session, status, now_us);
             }
+            Observation::Plan { node, session, status } => {
+                self.node(node).hear_plan(session, status);
+            }
             Observation::Duplicate { node } => {
                 let state = self.node(node);
                 state.duplicates += 1;
@@ -76,22 +79,15 @@ impl FleetState {
         Arc::make_mut(self.nodes.entry(name).or_default())
     }
 
-    /// What the rollout has to know of every node of the wish and of every
-    /// node ever heard.
-    #[must_use]
-    pub fn levels(&self, now_us: u64) -> Levels {
+    /// What a rollout has to know of `nodes`.
+    pub fn levels<'a>(&self, nodes: impl IntoIterator<Item = &'a NodeName>, now_us: u64) -> Levels {
         let absent =
             if now_us < self.settled_at_us { Presence::Settling } else { Presence::Offline };
-        let mut levels: Levels = self
-            .wish
-            .members
-            .keys()
-            .map(|name| (name.clone(), NodeLevel::unheard(absent)))
-            .collect();
-        for (name, node) in &self.nodes {
-            levels.insert(name.clone(), node.level(absent, now_us));
-        }
-        levels
+        let level = |name| match self.nodes.get(name) {
+            Some(node) => node.level(absent, now_us),
+            None => NodeLevel::unheard(absent),
+        };
+        nodes.into_iter().map(|name| (name.clone(), level(name))).collect()
     }
 }
 
@@ -129,6 +125,22 @@ impl NodeState {
             running: status.and_then(|status| status.running),
             offered: status.and_then(|status| status.offered.clone()),
         }
+    }
+
+    /// What became of a plan, between two summaries.
+    fn hear_plan(&mut self, session: SessionId, status: PlanStatus) {
+        let Some(heard) = self.heard.as_mut().filter(|heard| heard.session == session) else {
+            return;
+        };
+        let node = Arc::make_mut(&mut heard.status);
+        match status.phase {
+            PlanPhase::Applied | PlanPhase::Healthy => node.running = Some(status.plan),
+            PlanPhase::Received
+            | PlanPhase::Prepared
+            | PlanPhase::Rejected
+            | PlanPhase::RolledBack => {}
+        }
+        node.offered = Some(status);
     }
 
     fn hear(&mut self, session: SessionId, status: Arc<NodeStatus>, now_us: u64) {

@@ -2,9 +2,7 @@ use std::time::Instant;
 
 use ha_model::ids::{Digest, Epoch, Generation};
 use ha_model::plan::{Family, InstancePlan, Peer, VirtualAddress, VrrpVersion};
-use ha_model::status::{
-    FaultReason, FieldError, InstanceStatus, MasterSeen, PlanPhase, PlanStatus,
-};
+use ha_model::status::{FaultReason, FieldError, InstanceStatus, MasterSeen, PlanPhase};
 use ha_model::units::Micros;
 
 use super::*;
@@ -395,11 +393,12 @@ fn levels_for_the_rollout_tell_offline_from_not_yet_back() {
     world.says("a", VrrpState::Master, &[]);
     world.lose("b", SessionEnd::Lost);
     world.fleet.settled_at_us = world.now + 1;
-    let levels = world.fleet.levels(world.now);
+    let nodes = [name("a"), name("b")];
+    let levels = world.fleet.levels(&nodes, world.now);
     assert_eq!(levels[&name("a")].presence, Presence::Online);
     assert_eq!(levels[&name("a")].masters, 1);
     assert_eq!(levels[&name("b")].presence, Presence::Settling);
-    let levels = world.fleet.levels(world.now + 1);
+    let levels = world.fleet.levels(&nodes, world.now + 1);
     assert_eq!(levels[&name("b")].presence, Presence::Offline);
 }
 

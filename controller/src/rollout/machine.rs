@@ -80,6 +80,18 @@ impl Rollout {
         self.outcome = Some(Outcome::Superseded);
     }
 
+    /// Nodes of which something has to be known to take a turn.
+    pub fn unfinished(&self) -> impl Iterator<Item = &NodeName> {
+        self.clusters.values().flat_map(|cluster| {
+            let draining = cluster.draining.iter().map(|busy| &busy.node);
+            let steps = cluster.steps.iter().filter(|step| match step.state {
+                StepState::Waiting | StepState::Offered { .. } | StepState::TimedOut { .. } => true,
+                StepState::Healthy | StepState::Rejected { .. } | StepState::Ahead { .. } => false,
+            });
+            draining.chain(steps.map(|step| &step.node))
+        })
+    }
+
     /// When a turn is due although nothing was heard, microseconds.
     #[must_use]
     pub fn next_deadline_us(&self) -> Option<u64> {

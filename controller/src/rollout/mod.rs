@@ -11,7 +11,10 @@
 //! its cluster; an offline node is named, holds nobody up, and gets its plan
 //! when it comes back.
 
+mod keep;
 mod machine;
+mod release;
+mod task;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +25,10 @@ use ha_model::ids::{ClusterName, NodeName, PlanId, RevisionId};
 use ha_model::status::{FieldError, PlanPhase, PlanStatus};
 use ha_model::units::Micros;
 use serde::{Deserialize, Serialize};
+
+pub use keep::KeepError;
+pub use release::{Document, DocumentError, Release};
+pub use task::{Begin, BeginError, RolloutGone, RolloutHandle, RolloutTask, RolloutView};
 
 /// Number of a rollout, from 1; printed as `r-7`.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]

@@ -1,0 +1,397 @@
+//! The one owner of the rollout at hand.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ha_model::ids::{ClusterName, NodeName, RevisionId};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::keep::{CLUSTERS, Keep, KeepError, Kept};
+use super::release::{Document, Release};
+use super::{ClusterPhase, Header, Levels, PlannedNode, Rollout, RolloutId, StepState, Turn};
+use crate::clock::now_us;
+use crate::fleet::{FleetHandle, Observation, RolloutGlance};
+
+/// Sessions that open at once each ask once; they wait when this is full.
+const QUEUE: usize = 256;
+
+/// Between two tries when the store takes no writes.
+const STORE_RETRY: Duration = Duration::from_secs(1);
+
+/// What a new rollout is made of.
+#[derive(Clone, Debug)]
+pub struct Begin {
+    /// The revision that it brings.
+    pub revision: RevisionId,
+    /// W3C trace context of the apply behind it.
+    pub traceparent: Option<String>,
+    /// The nodes that get a plan, preferred master first.
+    pub planned: BTreeMap<ClusterName, Vec<PlannedNode>>,
+    /// Their plans.
+    pub documents: BTreeMap<NodeName, Arc<Document>>,
+}
+
+/// What a rollout looks like now.
+#[derive(Clone, Debug)]
+pub struct RolloutView {
+    /// The rollout.
+    pub rollout: Rollout,
+    /// How far each cluster is.
+    pub phases: BTreeMap<ClusterName, ClusterPhase>,
+    /// Nodes without a session that have not got their plan.
+    pub offline: BTreeSet<NodeName>,
+}
+
+/// The rollouts have ended: the controller is going down.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the rollouts are gone: the controller is stopping")]
+pub struct RolloutGone;
+
+type Released = watch::Receiver<Option<Arc<Release>>>;
+
+enum Command {
+    Begin(Box<Begin>, oneshot::Sender<Result<RolloutId, Arc<KeepError>>>),
+    Follow(NodeName, oneshot::Sender<Released>),
+}
+
+/// Takes turns, stores them, then acts on them.
+pub struct RolloutTask {
+    keep: Keep,
+    fleet: FleetHandle,
+    commands: mpsc::Receiver<Command>,
+    rollout: Option<Rollout>,
+    documents: BTreeMap<NodeName, Arc<Document>>,
+    releases: BTreeMap<NodeName, Arc<Release>>,
+    followers: BTreeMap<NodeName, watch::Sender<Option<Arc<Release>>>>,
+    view: watch::Sender<Option<Arc<RolloutView>>>,
+    glance: Option<RolloutGlance>,
+    store_failing: bool,
+}
+
+/// How others reach the rollouts.
+#[derive(Clone)]
+pub struct RolloutHandle {
+    commands: mpsc::Sender<Command>,
+    view: watch::Receiver<Option<Arc<RolloutView>>>,
+    keep: Keep,
+}
+
+impl RolloutTask {
+    /// Goes on with what `store` holds.
+    ///
+    /// # Errors
+    /// What it holds can't be read.
+    pub async fn load(
+        store: crate::store::SharedStore,
+        fleet: FleetHandle,
+    ) -> Result<(Self, RolloutHandle), KeepError> {
+        let keep = Keep::new(store);
+        let Kept { mut rollout, releases, documents } = keep.load().await?;
+        if let Some(rollout) = &mut rollout {
+            rollout.resume(now_us());
+        }
+        let (sender, commands) = mpsc::channel(QUEUE);
+        let (view, receiver) = watch::channel(None);
+        let handle = RolloutHandle { commands: sender, view: receiver, keep: keep.clone() };
+        let followers = BTreeMap::new();
+        let task = Self {
+            keep,
+            fleet,
+            commands,
+            rollout,
+            documents,
+            releases,
+            followers,
+            view,
+            glance: None,
+            store_failing: false,
+        };
+        Ok((task, handle))
+    }
+
+    /// The revision of the newest rollout.
+    #[must_use]
+    pub fn revision(&self) -> Option<RevisionId> {
+        self.rollout.as_ref().map(|rollout| rollout.header.revision)
+    }
+
+    /// Runs until every handle is gone.
+    pub async fn run(mut self) {
+        let mut fleet = self.fleet.follow();
+        loop {
+            let wake = self.turn().await;
+            let sleep = async {
+                match wake {
+                    Some(span) => tokio::time::sleep(span).await,
+                    None => std::future::pending().await,
+                }
+            };
+            // Cancel-safe: a command is taken or stays in the queue, a change
+            // is a level, and the sleep is computed anew in every turn.
+            tokio::select! {
+                command = self.commands.recv() => match command {
+                    Some(command) => self.command(command).await,
+                    None => return,
+                },
+                changed = fleet.changed() => if changed.is_err() { return },
+                () = sleep => {}
+            }
+        }
+    }
+
+    async fn command(&mut self, command: Command) {
+        match command {
+            Command::Begin(begin, reply) => {
+                let begun = self.begin(*begin).await.map_err(Arc::new);
+                // The caller may have gone; that stops nothing.
+                let _ = reply.send(begun);
+            }
+            Command::Follow(node, reply) => {
+                let release = self.releases.get(&node).cloned();
+                let follower =
+                    self.followers.entry(node).or_insert_with(|| watch::channel(release).0);
+                let _ = reply.send(follower.subscribe());
+            }
+        }
+    }
+
+    async fn begin(&mut self, begin: Begin) -> Result<RolloutId, KeepError> {
+        let Begin { revision, traceparent, planned, documents } = begin;
+        let id = self.keep.next_id().await?;
+        let header = Header { id, revision, traceparent, begun_at_us: now_us() };
+        let rollout = Rollout::begin(header, planned, self.rollout.as_ref());
+        self.keep.begin(&rollout, &documents).await?;
+        if let Some(mut old) = self.rollout.take() {
+            old.supersede();
+            // The new one is kept, which ends the old one whatever its record
+            // says; the record is for people.
+            if let Err(error) = self.keep.header(&old).await {
+                tracing::debug!(error = chain(&error), "the end of {} not kept", old.header.id);
+            }
+        }
+        if let Err(error) = self.keep.prune(&rollout, &self.releases).await {
+            tracing::debug!(error = chain(&error), "old rollouts not removed");
+        }
+        tracing::info!(rollout = %id, revision = revision.number, "rollout begins");
+        self.rollout = Some(rollout);
+        self.documents = documents;
+        Ok(id)
+    }
+
+    /// One turn. Returns when the next is due although nothing is heard.
+    async fn turn(&mut self) -> Option<Duration> {
+        let now = now_us();
+        let fleet = self.fleet.snapshot();
+        let Some(mut next) = self.rollout.clone() else { return None };
+        let levels = fleet.levels(next.unfinished(), now);
+        let turn = next.advance(&levels, now);
+        let mut due = next.next_deadline_us();
+        if fleet.settled_at_us > now {
+            due = Some(due.map_or(fleet.settled_at_us, |due| due.min(fleet.settled_at_us)));
+        }
+        let stored = self.store(next, &turn).await;
+        self.publish(&levels).await;
+        self.tell_store(stored.as_ref().err()).await;
+        match stored {
+            Err(_) => Some(STORE_RETRY),
+            Ok(()) => due.map(|due| Duration::from_micros(due.saturating_sub(now))),
+        }
+    }
+
+    /// Keeps what the turn decided, and lets out what was kept.
+    async fn store(&mut self, mut next: Rollout, turn: &Turn) -> Result<(), KeepError> {
+        let Some(current) = &mut self.rollout else { return Ok(()) };
+        if turn.header {
+            self.keep.header(&next).await?;
+            current.stopped = next.stopped;
+            current.outcome = next.outcome;
+        }
+        let id = next.header.id;
+        for some in turn.clusters.chunks(CLUSTERS) {
+            let clusters: Vec<_> =
+                some.iter().filter_map(|name| next.clusters.get_key_value(name)).collect();
+            let header = &next.header;
+            let documents = &self.documents;
+            let offered: Vec<(NodeName, Release)> = turn
+                .offers
+                .iter()
+                .filter(|offer| {
+                    clusters.iter().any(|(_, cluster)| {
+                        cluster.steps.iter().any(|step| step.node == offer.node)
+                    })
+                })
+                .filter_map(|offer| {
+                    let release = Release {
+                        plan: offer.plan,
+                        revision: header.revision,
+                        traceparent: header.traceparent.clone(),
+                        document: documents.get(&offer.node)?.clone(),
+                    };
+                    Some((offer.node.clone(), release))
+                })
+                .collect();
+            let releases: Vec<_> = offered.iter().map(|(node, release)| (node, release)).collect();
+            self.keep.clusters(id, &clusters, &releases).await?;
+            for name in some {
+                if let Some(cluster) = next.clusters.remove(name) {
+                    current.clusters.insert(name.clone(), cluster);
+                }
+            }
+            for (node, release) in offered {
+                tracing::info!(%node, plan = release.plan.generation.0, rollout = %id, "plan released");
+                let release = Arc::new(release);
+                if let Some(follower) = self.followers.get(&node) {
+                    follower.send_replace(Some(release.clone()));
+                }
+                self.releases.insert(node, release);
+            }
+        }
+        // Phases are not kept: they are for show.
+        for (name, cluster) in next.clusters {
+            current.clusters.insert(name, cluster);
+        }
+        Ok(())
+    }
+
+    async fn publish(&mut self, levels: &Levels) {
+        let Some(rollout) = &self.rollout else { return };
+        let view = RolloutView::of(rollout, levels);
+        let glance = view.glance();
+        self.view.send_if_modified(|old| {
+            let changed = old.as_ref().is_none_or(|old| old.differs(&view));
+            if changed {
+                *old = Some(Arc::new(view));
+            }
+            changed
+        });
+        if self.glance != Some(glance) {
+            if self.glance.is_some_and(|old| old.id == glance.id && old.outcome != glance.outcome) {
+                tracing::info!(rollout = %glance.id, outcome = ?glance.outcome, "rollout ended");
+            }
+            self.glance = Some(glance);
+            // Gone only when the controller stops.
+            let _ = self.fleet.observe(Observation::Rollout(glance)).await;
+        }
+    }
+
+    async fn tell_store(&mut self, error: Option<&KeepError>) {
+        if let Some(error) = error {
+            let error = chain(error);
+            if !self.store_failing {
+                tracing::error!(error, "the rollout waits: the store takes no writes");
+            }
+            let _ = self.fleet.observe(Observation::StoreFailing(Some(error))).await;
+        } else if self.store_failing {
+            tracing::info!("the store takes writes again");
+            let _ = self.fleet.observe(Observation::StoreFailing(None)).await;
+        }
+        self.store_failing = error.is_some();
+    }
+}
+
+impl RolloutView {
+    fn of(rollout: &Rollout, levels: &Levels) -> Self {
+        let phases = rollout
+            .clusters
+            .iter()
+            .map(|(name, cluster)| (name.clone(), rollout.phase(cluster, levels)))
+            .collect();
+        let offline = rollout
+            .clusters
+            .values()
+            .flat_map(|cluster| &cluster.steps)
+            .filter(|step| step.state == StepState::Waiting)
+            .filter(|step| super::machine::is_offline(levels, &step.node))
+            .map(|step| step.node.clone())
+            .collect();
+        Self { rollout: rollout.clone(), phases, offline }
+    }
+
+    /// As it was when it was stored: for one that is over.
+    #[must_use]
+    pub fn ended(rollout: &Rollout) -> Self {
+        Self::of(rollout, &Levels::new())
+    }
+
+    fn differs(&self, other: &Self) -> bool {
+        let phases = |view: &Self| -> Vec<_> {
+            let clusters = view.rollout.clusters.values();
+            clusters.flat_map(|cluster| &cluster.steps).map(|step| step.phase).collect()
+        };
+        self.phases != other.phases
+            || self.offline != other.offline
+            || self.rollout != other.rollout
+            || phases(self) != phases(other)
+    }
+
+    fn glance(&self) -> RolloutGlance {
+        let done = self.phases.values().filter(|phase| match phase {
+            ClusterPhase::Done | ClusterPhase::DoneOffline => true,
+            ClusterPhase::Waiting | ClusterPhase::Rolling | ClusterPhase::Stopped => false,
+        });
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        RolloutGlance {
+            id: self.rollout.header.id,
+            clusters_total: count(self.phases.len()),
+            clusters_done: count(done.count()),
+            active: self.rollout.outcome.is_none(),
+            outcome: self.rollout.outcome,
+        }
+    }
+}
+
+/// Why a rollout did not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum BeginError {
+    /// It could not be kept.
+    #[error("the rollout could not be stored")]
+    Keep(#[source] Arc<KeepError>),
+    /// The controller is stopping.
+    #[error(transparent)]
+    Gone(RolloutGone),
+}
+
+impl RolloutHandle {
+    /// Begins a rollout, which takes the place of the one at hand.
+    ///
+    /// # Errors
+    /// See [`BeginError`]; then the one at hand goes on.
+    pub async fn begin(&self, begin: Begin) -> Result<RolloutId, BeginError> {
+        let (reply, answer) = oneshot::channel();
+        let gone = |()| BeginError::Gone(RolloutGone);
+        let command = Command::Begin(Box::new(begin), reply);
+        self.commands.send(command).await.map_err(|_| gone(()))?;
+        answer.await.map_err(|_| gone(()))?.map_err(BeginError::Keep)
+    }
+
+    /// Follows what `node` may run.
+    ///
+    /// # Errors
+    /// The controller is stopping.
+    pub async fn released(&self, node: NodeName) -> Result<Released, RolloutGone> {
+        let (reply, answer) = oneshot::channel();
+        let command = Command::Follow(node, reply);
+        self.commands.send(command).await.map_err(|_| RolloutGone)?;
+        answer.await.map_err(|_| RolloutGone)
+    }
+
+    /// Follows the rollout at hand.
+    #[must_use]
+    pub fn follow(&self) -> watch::Receiver<Option<Arc<RolloutView>>> {
+        self.view.clone()
+    }
+
+    /// A rollout as it was last stored; `None` as `id`: the newest.
+    ///
+    /// # Errors
+    /// The store, or what it holds.
+    pub async fn stored(&self, id: Option<RolloutId>) -> Result<Option<Rollout>, KeepError> {
+        self.keep.rollout(id).await
+    }
+}
+
+/// An error with all its causes.
+fn chain(error: &KeepError) -> String {
+    crate::error_chain(error)
+}
