@@ -6,7 +6,8 @@
 //! | `rollout/N/header` | what belongs to no cluster of it |
 //! | `rollout/N/cluster/NAME` | how far it is in that cluster |
 //! | `release/NODE` | the plan that the node may have |
-//! | `document/DIGEST` | the bytes of a plan |
+//!
+//! The plans themselves are kept with the revisions.
 //!
 //! A cluster's step and the release that goes with it are written in one
 //! transaction, before anything is sent. Clusters do not depend on each other,
@@ -22,14 +23,14 @@ use serde::{Deserialize, Serialize};
 
 use super::release::{Document, DocumentError, Release};
 use super::{ClusterRollout, Header, Outcome, Rollout, RolloutId};
+use crate::revisions::{RevisionError, Revisions};
 use crate::store::{self, SharedStore, StoreError, Transaction};
 
 const CURRENT: &str = "rollout/current";
 /// Rollouts that stay to be looked at.
 const HISTORY: u64 = 20;
-/// Operations and bytes in one transaction: well within the limits of a store.
+/// Operations in one transaction: well within the limits of a store.
 const OPERATIONS: usize = 64;
-const BYTES: usize = 512 * 1024;
 
 /// Why a rollout was not kept or found.
 #[derive(Debug, thiserror::Error)]
@@ -55,14 +56,23 @@ pub enum KeepError {
         #[source]
         source: NameError,
     },
-    /// A plan is not there, or is not one.
+    /// A plan is not there.
+    #[error("the plan of {node} can't be read")]
+    Missing {
+        /// Whose.
+        node: NodeName,
+        /// Why.
+        #[source]
+        source: RevisionError,
+    },
+    /// A plan is not one.
     #[error("the plan of {node} can't be read")]
     Plan {
         /// Whose.
-        node: String,
-        /// Why; none: it is not there.
+        node: NodeName,
+        /// Why.
         #[source]
-        source: Option<DocumentError>,
+        source: DocumentError,
     },
 }
 
@@ -86,6 +96,7 @@ struct ReleaseRecord {
 #[derive(Clone)]
 pub(super) struct Keep {
     store: SharedStore,
+    revisions: Revisions,
 }
 
 /// Everything that a controller needs to go on.
@@ -113,10 +124,6 @@ fn release_key(node: &NodeName) -> String {
     format!("release/{node}")
 }
 
-fn document_key(plan: &PlanId) -> String {
-    format!("document/{}", plan.digest)
-}
-
 fn encode<T: Serialize>(record: &T) -> Bytes {
     serde_json::to_vec(record).expect("records hold only what JSON can say").into()
 }
@@ -133,8 +140,8 @@ where
 }
 
 impl Keep {
-    pub(super) fn new(store: SharedStore) -> Self {
-        Self { store }
+    pub(super) fn new(store: SharedStore, revisions: Revisions) -> Self {
+        Self { store, revisions }
     }
 
     /// Number of the newest rollout; 0: there was none.
@@ -189,10 +196,10 @@ impl Keep {
     }
 
     async fn document(&self, node: &NodeName, plan: &PlanId) -> Result<Arc<Document>, KeepError> {
-        let bad = |source| KeepError::Plan { node: node.to_string(), source };
-        let entry = self.store.get(&document_key(plan)).await.map_err(KeepError::Store)?;
-        let bytes = entry.ok_or_else(|| bad(None))?.value;
-        let (document, _) = Document::parse(bytes).map_err(|source| bad(Some(source)))?;
+        let missing = |source| KeepError::Missing { node: node.clone(), source };
+        let bytes = self.revisions.document(plan.digest).await.map_err(missing)?;
+        let (document, _) = Document::parse(bytes)
+            .map_err(|source| KeepError::Plan { node: node.clone(), source })?;
         Ok(Arc::new(document))
     }
 
@@ -203,26 +210,19 @@ impl Keep {
 
     /// Keeps a rollout that begins. Until the last write it is not the current
     /// one, and is written over by the next that gets its number.
-    pub(super) async fn begin(
-        &self,
-        rollout: &Rollout,
-        documents: &BTreeMap<NodeName, Arc<Document>>,
-    ) -> Result<(), KeepError> {
+    pub(super) async fn begin(&self, rollout: &Rollout) -> Result<(), KeepError> {
         let id = rollout.header.id;
-        let mut puts = Vec::new();
-        for document in documents.values() {
-            puts.push((format!("document/{}", document.digest()), document.bytes.clone()));
-        }
-        for (name, cluster) in &rollout.clusters {
-            puts.push((cluster_key(id, name), encode(cluster)));
-        }
+        let names: BTreeSet<String> =
+            rollout.clusters.keys().map(|name| cluster_key(id, name)).collect();
         // A cluster that a begin cut short has left under this number.
-        let wanted: BTreeSet<&str> = puts.iter().map(|(key, _)| key.as_str()).collect();
         let found = store::range_prefix(&*self.store, &cluster_prefix(id)).await;
-        let stale = found.map_err(KeepError::Store)?.entries.into_iter();
-        let stale = stale.map(|entry| entry.key).filter(|key| !wanted.contains(key.as_str()));
-        self.delete(stale.collect()).await?;
-        self.put(puts).await?;
+        let mut stale = keys(found.map_err(KeepError::Store)?);
+        stale.retain(|key| !names.contains(key));
+        self.delete(stale).await?;
+        let clusters: Vec<_> = rollout.clusters.iter().collect();
+        for some in clusters.chunks(CLUSTERS) {
+            self.clusters(id, some, &[]).await?;
+        }
         let last = Transaction::new()
             .put(header_key(id), header_record(rollout))
             .put(CURRENT, encode(&id.0));
@@ -262,40 +262,11 @@ impl Keep {
         Ok(())
     }
 
-    /// Drops rollouts that are too old to be looked at, and plans that nobody
-    /// can be given any more.
-    pub(super) async fn prune(
-        &self,
-        newest: &Rollout,
-        releases: &BTreeMap<NodeName, Arc<Release>>,
-    ) -> Result<(), KeepError> {
-        let oldest = RolloutId(newest.header.id.0.saturating_sub(HISTORY));
-        let end = format!("rollout/{:020}/", oldest.0);
+    /// Drops rollouts that are too old to be looked at.
+    pub(super) async fn prune(&self, newest: RolloutId) -> Result<(), KeepError> {
+        let end = format!("rollout/{:020}/", newest.0.saturating_sub(HISTORY));
         let rollouts = self.store.range("rollout/0", &end, usize::MAX).await;
-        let mut keys: Vec<String> = keys(rollouts.map_err(KeepError::Store)?);
-        let steps = newest.clusters.values().flat_map(|cluster| &cluster.steps);
-        let mut used: BTreeSet<String> = steps.map(|step| document_key(&step.plan)).collect();
-        used.extend(releases.values().map(|release| document_key(&release.plan)));
-        let documents = store::range_prefix(&*self.store, "document/").await;
-        let documents = self::keys(documents.map_err(KeepError::Store)?);
-        keys.extend(documents.into_iter().filter(|key| !used.contains(key)));
-        self.delete(keys).await
-    }
-
-    async fn put(&self, puts: Vec<(String, Bytes)>) -> Result<(), KeepError> {
-        let mut transaction = Transaction::new();
-        for (key, value) in puts {
-            let full = transaction.operations() >= OPERATIONS;
-            if full || transaction.bytes() + key.len() + value.len() > BYTES {
-                let ready = std::mem::take(&mut transaction);
-                self.store.transact(ready).await.map_err(KeepError::Store)?;
-            }
-            transaction = transaction.put(key, value);
-        }
-        if transaction.operations() > 0 {
-            self.store.transact(transaction).await.map_err(KeepError::Store)?;
-        }
-        Ok(())
+        self.delete(keys(rollouts.map_err(KeepError::Store)?)).await
     }
 
     async fn delete(&self, keys: Vec<String>) -> Result<(), KeepError> {

@@ -28,7 +28,9 @@ use serde::{Deserialize, Serialize};
 
 pub use keep::KeepError;
 pub use release::{Document, DocumentError, Release};
-pub use task::{Begin, BeginError, RolloutGone, RolloutHandle, RolloutTask, RolloutView};
+pub use task::{
+    Begin, BeginError, Begun, RolloutGone, RolloutHandle, RolloutTask, RolloutView, WantedNode,
+};
 
 /// Number of a rollout, from 1; printed as `r-7`.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]

@@ -12,6 +12,8 @@ use super::release::{Document, Release};
 use super::{ClusterPhase, Header, Levels, PlannedNode, Rollout, RolloutId, StepState, Turn};
 use crate::clock::now_us;
 use crate::fleet::{FleetHandle, Observation, RolloutGlance};
+use crate::revisions::Revisions;
+use crate::store::SharedStore;
 
 /// Sessions that open at once each ask once; they wait when this is full.
 const QUEUE: usize = 256;
@@ -19,17 +21,39 @@ const QUEUE: usize = 256;
 /// Between two tries when the store takes no writes.
 const STORE_RETRY: Duration = Duration::from_secs(1);
 
-/// What a new rollout is made of.
+/// What the whole fleet should run. A rollout is made of the nodes that do not.
 #[derive(Clone, Debug)]
 pub struct Begin {
     /// The revision that it brings.
     pub revision: RevisionId,
     /// W3C trace context of the apply behind it.
     pub traceparent: Option<String>,
-    /// The nodes that get a plan, preferred master first.
-    pub planned: BTreeMap<ClusterName, Vec<PlannedNode>>,
-    /// Their plans.
-    pub documents: BTreeMap<NodeName, Arc<Document>>,
+    /// Every node with its plan, preferred master first.
+    pub wanted: BTreeMap<ClusterName, Vec<WantedNode>>,
+    /// Whether this is only to go on with what an end of the controller cut
+    /// short: then nothing begins that has begun already.
+    pub resume: bool,
+}
+
+/// What a node should run.
+#[derive(Clone, Debug)]
+pub struct WantedNode {
+    /// Which node, which plan, how long it may take.
+    pub planned: PlannedNode,
+    /// The plan itself.
+    pub document: Arc<Document>,
+    /// The node has left the fleet: its plan is an empty one. Once it has had
+    /// its turn and was offline, later rollouts name it no more.
+    pub retired: bool,
+}
+
+/// What became of a [`Begin`].
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Begun {
+    /// The rollout; `None`: every node has its plan or has rejected it.
+    pub rollout: Option<RolloutId>,
+    /// The nodes that it brings a plan, by cluster.
+    pub nodes: BTreeMap<ClusterName, Vec<NodeName>>,
 }
 
 /// What a rollout looks like now.
@@ -51,8 +75,19 @@ pub struct RolloutGone;
 type Released = watch::Receiver<Option<Arc<Release>>>;
 
 enum Command {
-    Begin(Box<Begin>, oneshot::Sender<Result<RolloutId, Arc<KeepError>>>),
+    Begin(Box<Begin>, oneshot::Sender<Result<Begun, Arc<KeepError>>>),
     Follow(NodeName, oneshot::Sender<Released>),
+}
+
+/// Why a node is part of a new rollout.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Need {
+    /// It is not.
+    Nothing,
+    /// The rollout at hand has not come to it, or is waiting for it.
+    Open,
+    /// No rollout has it under way.
+    New,
 }
 
 /// Takes turns, stores them, then acts on them.
@@ -83,10 +118,11 @@ impl RolloutTask {
     /// # Errors
     /// What it holds can't be read.
     pub async fn load(
-        store: crate::store::SharedStore,
+        store: SharedStore,
+        revisions: Revisions,
         fleet: FleetHandle,
     ) -> Result<(Self, RolloutHandle), KeepError> {
-        let keep = Keep::new(store);
+        let keep = Keep::new(store, revisions);
         let Kept { mut rollout, releases, documents } = keep.load().await?;
         if let Some(rollout) = &mut rollout {
             rollout.resume(now_us());
@@ -108,12 +144,6 @@ impl RolloutTask {
             store_failing: false,
         };
         Ok((task, handle))
-    }
-
-    /// The revision of the newest rollout.
-    #[must_use]
-    pub fn revision(&self) -> Option<RevisionId> {
-        self.rollout.as_ref().map(|rollout| rollout.header.revision)
     }
 
     /// Runs until every handle is gone.
@@ -156,13 +186,67 @@ impl RolloutTask {
         }
     }
 
-    async fn begin(&mut self, begin: Begin) -> Result<RolloutId, KeepError> {
-        let Begin { revision, traceparent, planned, documents } = begin;
-        let id = self.keep.next_id().await?;
-        let header = Header { id, revision, traceparent, begun_at_us: now_us() };
-        let rollout = Rollout::begin(header, planned, self.rollout.as_ref());
-        self.keep.begin(&rollout, &documents).await?;
-        if let Some(mut old) = self.rollout.take() {
+    async fn begin(&mut self, begin: Begin) -> Result<Begun, KeepError> {
+        let Begin { revision, traceparent, wanted, resume } = begin;
+        let mut planned = BTreeMap::new();
+        let mut documents = BTreeMap::new();
+        let mut news = false;
+        for (cluster, nodes) in wanted {
+            let mut open = vec![];
+            for WantedNode { planned: one, document, retired } in nodes {
+                let need = self.need(&cluster, &one, retired);
+                if need == Need::Nothing {
+                    continue;
+                }
+                news |= need == Need::New;
+                documents.insert(one.node.clone(), document);
+                open.push(one);
+            }
+            if !open.is_empty() {
+                planned.insert(cluster, open);
+            }
+        }
+        let nodes = names(&planned);
+        let going = self.rollout.as_ref().filter(|rollout| !rollout.stopped);
+        match going {
+            _ if planned.is_empty() => Ok(Begun::default()),
+            // All that is open is under way already.
+            Some(going) if !news => Ok(Begun { rollout: Some(going.header.id), nodes }),
+            _ if resume && !news => Ok(Begun::default()),
+            _ => {
+                let id = self.keep.next_id().await?;
+                let header = Header { id, revision, traceparent, begun_at_us: now_us() };
+                self.replace(Rollout::begin(header, planned, self.rollout.as_ref())).await?;
+                self.documents = documents;
+                Ok(Begun { rollout: Some(id), nodes })
+            }
+        }
+    }
+
+    /// Whether a node is to be part of a new rollout. What it rejected is not
+    /// offered again unless it changes.
+    fn need(&self, cluster: &ClusterName, wanted: &PlannedNode, retired: bool) -> Need {
+        let steps = self.rollout.iter().filter_map(|rollout| rollout.clusters.get(cluster));
+        let step = steps
+            .flat_map(|cluster| &cluster.steps)
+            .find(|step| step.node == wanted.node && step.plan == wanted.plan);
+        match step.map(|step| &step.state) {
+            Some(StepState::Healthy | StepState::Rejected { .. }) => Need::Nothing,
+            Some(StepState::TimedOut { .. } | StepState::Ahead { .. }) => Need::New,
+            Some(StepState::Waiting | StepState::Offered { .. }) => Need::Open,
+            None if retired && !self.releases.contains_key(&wanted.node) => Need::Nothing,
+            None => match self.releases.get(&wanted.node) {
+                Some(release) if release.plan == wanted.plan => Need::Nothing,
+                Some(_) | None => Need::New,
+            },
+        }
+    }
+
+    /// Makes `rollout` the one at hand.
+    async fn replace(&mut self, rollout: Rollout) -> Result<(), KeepError> {
+        let Header { id, revision, .. } = rollout.header;
+        self.keep.begin(&rollout).await?;
+        if let Some(mut old) = self.rollout.replace(rollout) {
             old.supersede();
             // The new one is kept, which ends the old one whatever its record
             // says; the record is for people.
@@ -170,13 +254,11 @@ impl RolloutTask {
                 tracing::debug!(error = chain(&error), "the end of {} not kept", old.header.id);
             }
         }
-        if let Err(error) = self.keep.prune(&rollout, &self.releases).await {
+        if let Err(error) = self.keep.prune(id).await {
             tracing::debug!(error = chain(&error), "old rollouts not removed");
         }
         tracing::info!(rollout = %id, revision = revision.number, "rollout begins");
-        self.rollout = Some(rollout);
-        self.documents = documents;
-        Ok(id)
+        Ok(())
     }
 
     /// One turn. Returns when the next is due although nothing is heard.
@@ -341,6 +423,17 @@ impl RolloutView {
     }
 }
 
+fn names(
+    planned: &BTreeMap<ClusterName, Vec<PlannedNode>>,
+) -> BTreeMap<ClusterName, Vec<NodeName>> {
+    planned
+        .iter()
+        .map(|(cluster, nodes)| {
+            (cluster.clone(), nodes.iter().map(|one| one.node.clone()).collect())
+        })
+        .collect()
+}
+
 /// Why a rollout did not begin.
 #[derive(Debug, thiserror::Error)]
 pub enum BeginError {
@@ -353,11 +446,12 @@ pub enum BeginError {
 }
 
 impl RolloutHandle {
-    /// Begins a rollout, which takes the place of the one at hand.
+    /// Begins a rollout of what is not settled, which takes the place of the
+    /// one at hand.
     ///
     /// # Errors
     /// See [`BeginError`]; then the one at hand goes on.
-    pub async fn begin(&self, begin: Begin) -> Result<RolloutId, BeginError> {
+    pub async fn begin(&self, begin: Begin) -> Result<Begun, BeginError> {
         let (reply, answer) = oneshot::channel();
         let gone = |()| BeginError::Gone(RolloutGone);
         let command = Command::Begin(Box::new(begin), reply);
