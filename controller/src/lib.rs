@@ -8,6 +8,7 @@ pub mod fleet;
 pub mod pki;
 pub mod revisions;
 pub mod rollout;
+pub mod session;
 pub mod store;
 
 /// An error with all its causes, for a log line or a person.

@@ -17,11 +17,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use ha_model::document::PlanError;
 use ha_model::ids::{ClusterName, NameError, NodeName, PlanId, RevisionId};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::release::{Document, DocumentError, Release};
+use super::release::{Document, Release};
 use super::{ClusterRollout, Header, Outcome, Rollout, RolloutId};
 use crate::revisions::{RevisionError, Revisions};
 use crate::store::{self, SharedStore, StoreError, Transaction};
@@ -72,7 +73,7 @@ pub enum KeepError {
         node: NodeName,
         /// Why.
         #[source]
-        source: DocumentError,
+        source: PlanError,
     },
 }
 

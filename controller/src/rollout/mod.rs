@@ -27,7 +27,7 @@ use ha_model::units::Micros;
 use serde::{Deserialize, Serialize};
 
 pub use keep::KeepError;
-pub use release::{Document, DocumentError, Release};
+pub use release::{Document, Release};
 pub use task::{
     Begin, BeginError, Begun, RolloutGone, RolloutHandle, RolloutTask, RolloutView, WantedNode,
 };

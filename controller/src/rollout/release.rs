@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
+use ha_model::document::{PlanDocument, PlanError};
 use ha_model::ids::{Digest, PlanId, RevisionId};
-use ha_model::plan::{Auth, NodePlan};
+use ha_model::plan::NodePlan;
 use ha_model::secret::SecretRef;
 
 /// A plan's bytes, shared by all that send them, and what has to be known of
@@ -19,34 +20,20 @@ pub struct Document {
     pub secrets: BTreeSet<SecretRef>,
 }
 
-/// Stored bytes are not a plan.
-#[derive(Debug, thiserror::Error)]
-#[error("a stored plan can't be read")]
-pub struct DocumentError(#[source] serde_json::Error);
-
 impl Document {
     /// Takes over the bytes of a plan.
     ///
     /// # Errors
     /// They are not a plan that this build knows.
-    pub fn parse(bytes: Bytes) -> Result<(Self, NodePlan), DocumentError> {
-        let plan: NodePlan = serde_json::from_slice(&bytes).map_err(DocumentError)?;
+    pub fn parse(bytes: Bytes) -> Result<(Self, NodePlan), PlanError> {
+        let plan = PlanDocument::parse(&bytes)?.plan;
         Ok((Self::of(&plan, bytes), plan))
     }
 
     /// The document `bytes`, which is that of `plan`.
     #[must_use]
     pub fn of(plan: &NodePlan, bytes: Bytes) -> Self {
-        let secrets = plan
-            .instances
-            .iter()
-            .flat_map(|instance| std::iter::once(&instance.auth).chain(&instance.accept.auth))
-            .filter_map(|auth| match auth {
-                Auth::None => None,
-                Auth::Pass { secret } => Some(secret.clone()),
-            })
-            .collect();
-        Self { bytes, schema: plan.schema, secrets }
+        Self { bytes, schema: plan.schema, secrets: plan.secrets().into_iter().collect() }
     }
 
     /// Digest of the bytes.
