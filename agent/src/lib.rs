@@ -1,11 +1,16 @@
 //! The agent: VRRP on one node, with or without a controller.
 
+pub mod app;
+pub mod cli;
 pub mod duty;
 pub mod enroll;
+pub mod harden;
 pub mod kernel;
 pub mod ledger;
 pub mod local;
+pub mod metrics;
 pub mod node;
+pub mod offline;
 pub mod session;
 pub mod spool;
 #[cfg(test)]

@@ -86,33 +86,31 @@ fn runtime() -> Result<tokio::runtime::Runtime, StartError> {
 ///
 /// # Errors
 /// If the kernel can't be asked. What the kernel refuses to remove is logged.
-pub fn release(run_dir: &Path) -> Result<usize, StartError> {
-    runtime()?.block_on(async {
-        let netlink = Netlink::connect().map_err(StartError::Netlink)?;
-        let (links, addresses) = netlink.dump().await.map_err(StartError::Netlink)?;
-        let mut mirror = Mirror::default();
-        mirror.reset(&links, &addresses);
-        let ledger = LedgerFile::open(run_dir.join(LEDGER));
-        let mut converger = Converger::new(ledger.places().clone());
-        let (nothing, observed) = (Desired::default(), mirror.observed());
-        let operations = converger.operations(&nothing, &observed, &BTreeSet::new(), now());
-        let mut removed = 0;
-        for operation in &operations {
-            let Operation::Remove(place) = operation else { continue };
-            let Some(index) = mirror.index(&place.0) else { continue };
-            match netlink.carry_out(index, operation).await {
-                Outcome::Done => removed += 1,
-                Outcome::AlreadySo => {}
-                Outcome::Refused(reason) => {
-                    tracing::warn!(interface = %place.0, address = %place.1, reason, "not removed");
-                }
+pub async fn release(run_dir: &Path) -> Result<usize, StartError> {
+    let netlink = Netlink::connect().map_err(StartError::Netlink)?;
+    let (links, addresses) = netlink.dump().await.map_err(StartError::Netlink)?;
+    let mut mirror = Mirror::default();
+    mirror.reset(&links, &addresses);
+    let ledger = LedgerFile::open(run_dir.join(LEDGER));
+    let mut converger = Converger::new(ledger.places().clone());
+    let (nothing, observed) = (Desired::default(), mirror.observed());
+    let operations = converger.operations(&nothing, &observed, &BTreeSet::new(), now());
+    let mut removed = 0;
+    for operation in &operations {
+        let Operation::Remove(place) = operation else { continue };
+        let Some(index) = mirror.index(&place.0) else { continue };
+        match netlink.carry_out(index, operation).await {
+            Outcome::Done => removed += 1,
+            Outcome::AlreadySo => {}
+            Outcome::Refused(reason) => {
+                tracing::warn!(interface = %place.0, address = %place.1, reason, "not removed");
             }
         }
-        if let Err(error) = ledger.remove() {
-            tracing::warn!(%error, "the list of own addresses was not removed");
-        }
-        Ok(removed)
-    })
+    }
+    if let Err(error) = ledger.remove() {
+        tracing::warn!(%error, "the list of own addresses was not removed");
+    }
+    Ok(removed)
 }
 
 fn now() -> Timestamp {
