@@ -5,7 +5,11 @@
 //! it, and a transaction can demand that entries are still as they were read.
 //! The limits are those of etcd, so that it fits behind the same trait.
 
+pub mod check;
 mod memory;
+mod secrets;
+mod sled;
+mod state_dir;
 mod transaction;
 mod watch;
 
@@ -20,6 +24,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub use memory::MemoryStore;
+pub use secrets::{MAX_SECRET, SecretError, SecretStore};
+pub use sled::{Limits, OpenError, OpenReport, SledStore};
+pub use state_dir::{StateDir, StateDirError};
 pub use transaction::{
     Change, Compare, LimitError, MAX_KEY, MAX_OPERATIONS, MAX_TRANSACTION, MAX_VALUE, Transaction,
 };
