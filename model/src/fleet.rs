@@ -93,6 +93,3 @@ pub struct Member {
     /// where the manifest names one.
     pub source: Option<IpAddr>,
 }
-
-#[cfg(test)]
-mod tests;

@@ -106,6 +106,7 @@ pub fn check(
     };
     let mut secrets = Secrets::new();
     let mut places: BTreeMap<ObjectKey, Span> = BTreeMap::new();
+    let mut given = Vec::new();
     for file in files {
         for parsed in parse_text(&file.name, &file.text, &mut out) {
             let key = parsed.object.key().clone();
@@ -115,6 +116,7 @@ pub fn check(
                 out.push(diagnostic.related(first));
                 continue;
             }
+            given.push(key.clone());
             places.insert(key, parsed.at.clone());
             set.insert(settle(parsed, base, known, &mut secrets, &mut out));
         }
@@ -124,8 +126,14 @@ pub fn check(
     }
     let mut values = known.values.clone();
     values.extend(secrets.clone());
-    let fleet = crate::fleet::build(set.iter(), &values, &mut out);
-    let ((set, fleet, secrets), warnings) = out.finish((set, fleet, secrets))?;
+    // Where two objects do not fit, the mistake is in the one that is new.
+    let stays = set.iter().filter(|object| !places.contains_key(object.key()));
+    let new = given.iter().filter_map(|key| set.get(key));
+    let fleet = crate::fleet::build(stays.chain(new), &values, &mut out);
+    let ((mut set, fleet, secrets), warnings) = out.finish((set, fleet, secrets))?;
+    for key in &given {
+        set.forget_source(key);
+    }
     Ok(Checked { set, fleet, secrets, warnings })
 }
 
@@ -161,6 +169,11 @@ fn settle(
     let mut spec = spec.clone();
     spec.version = Some(Spanned { value: version, span: spec.at.clone() });
     Object::secret(object.key().clone(), spec)
+}
+
+/// How an object is named that was read from its canonical text.
+fn stored_name(key: &ObjectKey) -> String {
+    format!("stored/{key}")
 }
 
 /// The objects of one text; what is not good goes to `out`.

@@ -73,6 +73,24 @@ super::declare! {
         remedy: "make room on the controller's disk or mend it, then apply again",
         example: "",
     }
+    REVISION_TOO_LARGE = "E3003" {
+        title: "an object or a plan is too large for the store",
+        why: "the store takes values of less than 1 MiB",
+        remedy: "split the cluster",
+        example: "",
+    }
+    STORE_DAMAGED = "E3004" {
+        title: "something in the controller's store is missing or damaged",
+        why: "what is read back is not what was written",
+        remedy: "stop the controller and run ha-controller store rebuild",
+        example: "",
+    }
+    NODE_TOO_OLD = "E3005" {
+        title: "a node's agent does not know what its plan would use",
+        why: "it would reject the plan, so nothing is stored",
+        remedy: "upgrade the agent on that node, or leave the feature out for its cluster",
+        example: "accept: {otherTransport: true} with an agent that knows schema 1",
+    }
     SECOND_STREAM = "E4001" {
         title: "a second agent with the same identity",
         why: "the first one still answers; two agents with one certificate are a copy or a theft",

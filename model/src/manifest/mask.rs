@@ -38,8 +38,10 @@ fn mask_leaves(bytes: &mut [u8], node: &Node) {
         Value::List(items) => items.iter().for_each(|item| mask_leaves(bytes, item)),
         Value::Map(entries) => {
             for (key, value) in entries {
-                if !matches!(key.text.as_str(), "value" | "version") {
-                    overwrite(bytes, key.range.clone());
+                match (key.text.as_str(), &value.value) {
+                    ("version", Value::Int(_)) => continue,
+                    ("value" | "version", _) => {}
+                    _ => overwrite(bytes, key.range.clone()),
                 }
                 mask_leaves(bytes, value);
             }

@@ -80,7 +80,7 @@ fn api_version(decoder: &mut Decoder<'_>, node: &Node) {
         && text != "ha/v1"
     {
         let span = decoder.span(&node.range);
-        let message = format!("`{text}` is not known");
+        let message = format!("the apiVersion `{text}` is not known");
         decoder.report(Diagnostic::error(codes::API_VERSION, &span, message).hint("ha/v1"));
     }
 }

@@ -184,8 +184,7 @@ impl ManifestSet {
         let mut out = Collector::default();
         let mut set = Self::default();
         for (key, text) in texts {
-            let name = format!("stored/{key}");
-            for parsed in super::parse_text(&name, text.as_ref(), &mut out) {
+            for parsed in super::parse_text(&super::stored_name(&key), text.as_ref(), &mut out) {
                 set.insert(parsed.object);
             }
         }
@@ -194,6 +193,17 @@ impl ManifestSet {
 
     pub(super) fn insert(&mut self, object: Object) {
         self.objects.insert(object.key.clone(), Arc::new(object));
+    }
+
+    /// Ties an object to its canonical text, in place of the user's file: that
+    /// is gone, or another one, when the object is looked at again.
+    pub(super) fn forget_source(&mut self, key: &ObjectKey) {
+        let Some(object) = self.objects.get(key) else { return };
+        let mut out = Collector::default();
+        let again = super::parse_text(&super::stored_name(key), &object.text, &mut out);
+        for parsed in again {
+            self.insert(parsed.object);
+        }
     }
 
     /// The object of this key.

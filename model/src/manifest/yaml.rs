@@ -162,7 +162,8 @@ impl<'t> Reader<'t> {
             return Err(Problem::new(codes::TOO_DEEP, range, message).into());
         }
         if event.tag().is_some() {
-            let problem = Problem::new(codes::UNSUPPORTED_YAML, range.clone(), "a tag");
+            let problem =
+                Problem::new(codes::UNSUPPORTED_YAML, range.clone(), "a value with a tag");
             self.problems.push(problem);
         }
         let anchor = event.anchor_id();
