@@ -92,10 +92,7 @@ impl CredentialFiles {
     /// # Errors
     /// See [`FilesError`]; what was there is untouched.
     pub fn begin(&self) -> Result<Pending, FilesError> {
-        if self.exist() {
-            // Else a renewal that was cut off would lose its key here.
-            self.load()?;
-        }
+        self.end_renewal()?;
         let key = PrivateKey::generate().map_err(FilesError::Key)?;
         let request = key.request().map_err(FilesError::Key)?;
         atomic::create_dir(&self.dir, 0o700).map_err(FilesError::Write)?;
@@ -103,6 +100,18 @@ impl CredentialFiles {
         atomic::replace(&self.next_key_path(), pem.as_bytes(), KEY_MODE)
             .map_err(FilesError::Write)?;
         Ok(Pending { key, request })
+    }
+
+    /// Ends a renewal that was cut off, whose key would else be lost. What does
+    /// not work anyway may be lost: a new enrolment is the way out of it.
+    fn end_renewal(&self) -> Result<(), FilesError> {
+        match self.load() {
+            Ok(_)
+            | Err(
+                FilesError::Missing { .. } | FilesError::Text { .. } | FilesError::Content { .. },
+            ) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Puts a new certificate to use, after it was checked in full: the key,

@@ -138,6 +138,12 @@ fn damaged_files_are_named() {
     assert!(error.to_string().contains("node.pem"));
     fs::write(bench.path("node.pem"), "junk").unwrap();
     assert!(matches!(bench.files.load(), Err(FilesError::Content { .. })));
+    // A new enrolment is the way out.
+    let new = bench.renew();
+    assert_eq!(bench.serial(), new.facts().serial);
+    fs::remove_file(bench.path("node.key")).unwrap();
+    assert!(matches!(bench.files.load(), Err(FilesError::Missing { .. })));
+    bench.renew();
 }
 
 #[test]

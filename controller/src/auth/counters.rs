@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use ha_model::explain::codes;
 use tonic::Status;
 
 /// Why a call was refused.
@@ -50,21 +51,31 @@ impl Refusal {
         }
     }
 
-    /// What the caller is told.
+    /// What the caller is told; begins with the code that
+    /// `hactl explain` knows.
     #[must_use]
     pub fn status(self) -> Status {
         match self {
-            Self::NoCertificate => Status::unauthenticated(
-                "this needs a client certificate; without one only Enroll is open",
-            ),
-            Self::Expired => Status::unauthenticated(
-                "the client certificate has expired; a node may only renew it",
-            ),
-            Self::Enrolled => Status::permission_denied(
-                "Enroll is for nodes without a certificate; this connection has one",
-            ),
-            Self::Kind => Status::permission_denied("this is not for this kind of certificate"),
-            Self::Role => Status::permission_denied("the role in the certificate is not enough"),
+            Self::NoCertificate => Status::unauthenticated(format!(
+                "{}: this needs a client certificate; without one only Enroll is open",
+                codes::NO_CERTIFICATE
+            )),
+            Self::Expired => Status::unauthenticated(format!(
+                "{}: the client certificate has expired; a node may only renew it",
+                codes::CERTIFICATE_EXPIRED
+            )),
+            Self::Enrolled => Status::permission_denied(format!(
+                "{}: Enroll is for nodes without a certificate; this connection has one",
+                codes::WRONG_KIND
+            )),
+            Self::Kind => Status::permission_denied(format!(
+                "{}: this is not for this kind of certificate",
+                codes::WRONG_KIND
+            )),
+            Self::Role => Status::permission_denied(format!(
+                "{}: the role in the certificate is not enough",
+                codes::WEAK_ROLE
+            )),
             Self::Method => Status::unimplemented("there is no such method"),
             Self::Peer => Status::internal("the connection has no peer"),
         }

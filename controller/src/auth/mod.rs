@@ -5,6 +5,7 @@ mod counters;
 mod layer;
 mod serve;
 pub mod table;
+mod until;
 
 use ha_certs::identity::Identity;
 use ha_certs::server::Peer;

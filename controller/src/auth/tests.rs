@@ -125,3 +125,56 @@ fn names_in_certificates_and_names_of_nodes_have_one_rule() {
         assert_eq!(certificate, model, "{text:?}");
     }
 }
+
+/// The table that people read is the one that the code goes by.
+#[test]
+fn the_security_page_has_the_same_table() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/security.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let written: Vec<&str> = page.lines().filter(|line| line.starts_with("| `/")).collect();
+    let wanted: Vec<String> =
+        TABLE.iter().map(|row| format!("| `{}` | {} |", row.method, row.access.words())).collect();
+    assert_eq!(written, wanted);
+}
+
+mod streams {
+    //! What becomes of open streams.
+
+    use bytes::Bytes;
+    use futures_util::StreamExt as _;
+    use http_body_util::{BodyExt as _, StreamBody};
+    use hyper::body::Frame;
+    use tokio::sync::mpsc;
+    use tokio_stream::wrappers::ReceiverStream;
+    use tonic::body::Body;
+
+    use super::super::until::UntilExpired;
+    use crate::clock::now_us;
+
+    fn body(end_us: u64) -> (mpsc::Sender<Bytes>, UntilExpired) {
+        let (feed, bytes) = mpsc::channel(1);
+        let frames =
+            ReceiverStream::new(bytes).map(|bytes| Ok::<_, tonic::Status>(Frame::data(bytes)));
+        (feed, UntilExpired::new(Body::new(StreamBody::new(frames)), end_us))
+    }
+
+    #[tokio::test]
+    async fn a_stream_ends_with_the_certificate() {
+        let (feed, mut body) = body(now_us() + 50_000);
+        feed.send(Bytes::from_static(b"x")).await.unwrap();
+        assert!(body.frame().await.unwrap().unwrap().is_data());
+        let trailers = body.frame().await.unwrap().unwrap().into_trailers().unwrap();
+        assert_eq!(trailers["grpc-status"], "16");
+        assert!(feed.is_closed(), "the other end notices");
+        assert!(body.frame().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_ends_by_itself_is_not_touched() {
+        let (feed, mut body) = body(now_us() + 3_600_000_000);
+        feed.send(Bytes::from_static(b"x")).await.unwrap();
+        drop(feed);
+        assert!(body.frame().await.unwrap().unwrap().is_data());
+        assert!(body.frame().await.is_none());
+    }
+}

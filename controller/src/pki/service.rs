@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ha_certs::ca::Issued;
+use ha_model::explain::codes;
 use ha_model::ids::NodeName;
 use ha_proto::v1::enrollment_server::Enrollment;
 use ha_proto::v1::{EnrollRequest, EnrollResponse, RenewRequest, RenewResponse};
@@ -43,7 +44,10 @@ impl EnrollmentService {
             return Ok(());
         }
         tracing::debug!(%address, "too many failed attempts");
-        Err(Status::resource_exhausted("too many failed attempts from this address; wait"))
+        Err(Status::resource_exhausted(format!(
+            "{}: too many failed attempts from this address; wait",
+            codes::TOO_MANY_ATTEMPTS
+        )))
     }
 
     fn succeeded(&self, address: IpAddr) {
@@ -57,10 +61,11 @@ impl EnrollmentService {
 
 fn status(error: &AdmitError) -> Status {
     let text = error.to_string();
+    let denied = |code| Status::permission_denied(format!("{code}: {text}"));
     match error {
-        AdmitError::Token(_) | AdmitError::Serial | AdmitError::Unknown => {
-            Status::permission_denied(text)
-        }
+        AdmitError::Token(_) => denied(codes::TOKEN_REFUSED),
+        AdmitError::Serial => denied(codes::NOT_LAST_CERTIFICATE),
+        AdmitError::Unknown => denied(codes::NEVER_ENROLLED),
         AdmitError::Request(why) => Status::invalid_argument(format!("{text}: {why}")),
         AdmitError::Store(StoreError::Conflict { .. }) => Status::aborted(text),
         AdmitError::Store(StoreError::Full(_)) => {

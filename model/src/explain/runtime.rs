@@ -97,6 +97,54 @@ super::declare! {
         remedy: "stop one of the two, or enrol the copy as a node of its own",
         example: "",
     }
+    TOKEN_REFUSED = "E4010" {
+        title: "the join token is not valid for this node",
+        why: "a token is for one node, works once, and only for a short time",
+        remedy: "make a new one: hactl node join-token NODE; the controller's log tells which it was",
+        example: "",
+    }
+    NOT_LAST_CERTIFICATE = "E4011" {
+        title: "the certificate is not the last one of its node",
+        why: "only the last certificate opens a session and is renewed; an older one is a copy, a theft, or of before a new enrolment",
+        remedy: "find out who uses it; enrol the node with a new token: hactl node join-token NODE",
+        example: "",
+    }
+    NEVER_ENROLLED = "E4012" {
+        title: "the controller never issued a certificate to this node",
+        why: "its store was lost or is another one, or the certificate was made by hand",
+        remedy: "enrol the node with a token: hactl node join-token NODE",
+        example: "",
+    }
+    NO_CERTIFICATE = "E4013" {
+        title: "a certificate is needed",
+        why: "without one only Enroll is open",
+        remedy: "use a context with a certificate; a node: enrol it",
+        example: "",
+    }
+    CERTIFICATE_EXPIRED = "E4014" {
+        title: "the certificate has expired",
+        why: "a node may then only renew it, for 30 days; a user needs a new one",
+        remedy: "nodes renew by themselves once the controller is reached; check the clocks",
+        example: "",
+    }
+    WRONG_KIND = "E4015" {
+        title: "the certificate is of the wrong kind for this call",
+        why: "nodes, users and callers without certificate have different methods",
+        remedy: "use a certificate of the right kind; docs/security.md has the table",
+        example: "",
+    }
+    WEAK_ROLE = "E4016" {
+        title: "the role in the certificate is not enough",
+        why: "every method names the weakest role that may call it",
+        remedy: "use a context with another certificate; docs/security.md has the table",
+        example: "",
+    }
+    TOO_MANY_ATTEMPTS = "E4017" {
+        title: "too many failed enrolments from one address",
+        why: "guessing is slowed down to one try a second",
+        remedy: "wait some seconds, check the token",
+        example: "",
+    }
     CTL_USAGE = "E5001" {
         title: "wrong arguments of hactl",
         why: "the arguments can't be meant as they stand; nothing was sent",

@@ -160,8 +160,7 @@ async fn a_wrong_pin_sends_no_token() {
     let token = bench.token("a").await;
     let key = PrivateKey::generate().unwrap();
     let wrong = Fingerprint([0; 32]);
-    let error =
-        bench.stranger(wrong).enroll(enroll_request(&token, "a", &key)).await.unwrap_err();
+    let error = bench.stranger(wrong).enroll(enroll_request(&token, "a", &key)).await.unwrap_err();
     let mut text = String::new();
     let mut cause: Option<&dyn std::error::Error> = Some(&error);
     while let Some(error) = cause {
@@ -190,8 +189,7 @@ async fn a_bad_name_or_request_is_told() {
     let token = bench.token("a").await;
     let name = bench.enroll(&token, "A").await.unwrap_err();
     assert_eq!(name.code(), Code::InvalidArgument);
-    let message =
-        EnrollRequest { token, node: "a".to_owned(), csr_pem: "junk".to_owned() };
+    let message = EnrollRequest { token, node: "a".to_owned(), csr_pem: "junk".to_owned() };
     let csr = bench.stranger(bench.pin()).enroll(message).await.unwrap_err();
     assert_eq!(csr.code(), Code::InvalidArgument);
 }
