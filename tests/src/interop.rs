@@ -81,6 +81,15 @@ impl Protocol {
         }
     }
 
+    /// Lowest TTL that keepalived's unicast adverts arrive with: over IPv6 it
+    /// leaves the hop limit at the kernel's default (seen with 2.2.7).
+    fn peer_ttl(self) -> u8 {
+        match self {
+            Self::V2 | Self::V3Ipv4 => 255,
+            Self::V3Ipv6 => 64,
+        }
+    }
+
     /// Longest master-down interval there is, and half as much for the
     /// programs to start and for a busy machine.
     fn patience(self) -> Duration {
@@ -150,6 +159,7 @@ impl Stage {
                 source: at(number)?,
                 peers: vec![at(3 - number)?],
                 preempt: true,
+                min_ttl: case.protocol.peer_ttl(),
             };
             Ok(Actor { host, kind, router, process: None })
         };

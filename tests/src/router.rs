@@ -51,6 +51,8 @@ pub struct Router {
     pub peers: Vec<IpAddr>,
     /// Whether a higher priority takes over.
     pub preempt: bool,
+    /// Lowest TTL or hop limit that our agent accepts from its peers.
+    pub min_ttl: u8,
 }
 
 /// Name of the one instance.
@@ -65,8 +67,11 @@ impl Router {
     ///
     /// A value is out of the protocol's range.
     pub fn plan(&self, node: &str) -> Result<Vec<u8>> {
-        let peers =
-            self.peers.iter().map(|&address| Peer { address, priority: None, min_ttl: 255 });
+        let peers = self.peers.iter().map(|&address| Peer {
+            address,
+            priority: None,
+            min_ttl: self.min_ttl,
+        });
         let first = self.addresses.first().context("a router without addresses")?;
         let instance = InstancePlan {
             name: INSTANCE.parse()?,

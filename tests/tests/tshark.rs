@@ -44,6 +44,7 @@ fn dissect(
         source: source.parse()?,
         peers: vec![peer.parse()?],
         preempt: true,
+        min_ttl: 255,
     };
     let agent = router.start(Kind::HaAgent, &lab, &host)?;
     tshark.wait()?;

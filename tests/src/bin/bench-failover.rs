@@ -132,6 +132,7 @@ impl Bed {
                 source: format!("10.90.0.{number}").parse()?,
                 peers: vec![format!("10.90.0.{}", 3 - number).parse()?],
                 preempt: true,
+                min_ttl: 255,
             };
             processes.push(router.start(kind, &self.lab, host)?);
             let mut echo = host.command(program("lab-tool")?);
