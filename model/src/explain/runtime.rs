@@ -97,6 +97,24 @@ super::declare! {
         remedy: "stop one of the two, or enrol the copy as a node of its own",
         example: "",
     }
+    SESSION_NAME = "E4002" {
+        title: "an agent gives another name than its certificate",
+        why: "the node is the one that the certificate names",
+        remedy: "enrol the agent as the node that it shall be, with its own state directory",
+        example: "",
+    }
+    SESSION_CERTIFICATE = "E4003" {
+        title: "the certificate does not open a session, or not any more",
+        why: "it is not the last one of its node, or it ended",
+        remedy: "see E4011 and E4014: enrol the node again, or check the clocks",
+        example: "",
+    }
+    SESSION_PROTOCOL = "E4004" {
+        title: "an agent broke the session protocol",
+        why: "agent and controller do not understand each other; the stream is ended",
+        remedy: "upgrade the older of the two; report it if they are of one release",
+        example: "",
+    }
     TOKEN_REFUSED = "E4010" {
         title: "the join token is not valid for this node",
         why: "a token is for one node, works once, and only for a short time",
