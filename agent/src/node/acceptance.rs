@@ -1,12 +1,13 @@
 //! Whether a plan is taken. Pure: equal inputs, equal answers.
 
-use std::collections::BTreeSet;
+use std::cmp::Ordering;
 
+use ha_model::document::PlanDocument;
+use ha_model::explain::{Code, codes, explain};
 use ha_model::ids::{Digest, NodeName, PlanId};
-use ha_model::plan::{Auth, NodePlan, SCHEMA_MAX, SCHEMA_MIN};
+use ha_model::plan::NodePlan;
 use ha_model::secret::SecretRef;
 use ha_model::status::FieldError;
-use serde::Deserialize;
 
 use super::message::Offer;
 
@@ -54,107 +55,59 @@ pub fn decide(
 /// it, as far as it can be told at once.
 ///
 /// # Errors
-/// E2002, E2005 and E2006, for the places they concern.
+/// E2002, E2005, E2006, E2008 and E2009, for the places they concern.
 pub fn check_document(
     node: &NodeName,
     document: &[u8],
     held: impl Fn(&SecretRef) -> bool,
 ) -> Result<NodePlan, Vec<FieldError>> {
-    let plan = read(document).map_err(|error| vec![error])?;
+    let plan = PlanDocument::parse(document).map_err(|error| vec![error.field_error()])?.plan;
     let mut errors = Vec::new();
     if plan.node != *node {
-        errors.push(FieldError {
-            code: "E2005".into(),
-            path: "node".into(),
-            message: format!("the plan is for node {}, this is {node}", plan.node),
-            hint: "check the name that this node was enrolled with".into(),
-        });
+        let message = format!("the plan is for node {}, this is {node}", plan.node);
+        errors.push(error(codes::PLAN_OTHER_NODE, "node", message));
     }
-    errors.extend(secrets_named(&plan).iter().filter(|secret| !held(secret)).map(|secret| {
-        FieldError {
-            code: "E2006".into(),
-            path: String::new(),
-            message: format!(
-                "secret {} version {} is not on this node",
-                secret.name, secret.version
-            ),
-            hint: "apply the Secret with its value".into(),
-        }
-    }));
+    for secret in plan.secrets().iter().filter(|secret| !held(secret)) {
+        let message =
+            format!("secret {} version {} is not on this node", secret.name, secret.version);
+        errors.push(error(codes::PLAN_SECRET_MISSING, "", message));
+    }
     if errors.is_empty() { Ok(plan) } else { Err(errors) }
 }
 
-/// The secrets that a plan needs.
-#[must_use]
-pub fn secrets_named(plan: &NodePlan) -> BTreeSet<SecretRef> {
-    plan.instances
-        .iter()
-        .flat_map(|instance| std::iter::once(&instance.auth).chain(&instance.accept.auth))
-        .filter_map(|auth| match auth {
-            Auth::None => None,
-            Auth::Pass { secret } => Some(secret.clone()),
-        })
-        .collect()
+/// An error of a plan, with the advice that belongs to its code.
+pub(super) fn error(code: Code, path: &str, message: String) -> FieldError {
+    let hint = explain(code.as_str()).map_or("", |explanation| explanation.remedy);
+    FieldError { code: code.to_string(), path: path.into(), message, hint: hint.into() }
 }
 
 fn digest_error(offer: &Offer) -> Option<FieldError> {
     let digest = Digest::of(&offer.document);
-    (digest != offer.plan.digest).then(|| FieldError {
-        code: "E2001".into(),
-        path: String::new(),
-        message: format!("the document's digest is {digest}, {} was offered", offer.plan.digest),
-        hint: "the document was changed on its way; offer it again".into(),
+    (digest != offer.plan.digest).then(|| {
+        let message =
+            format!("the document's digest is {digest}, {} was offered", offer.plan.digest);
+        error(codes::PLAN_DIGEST, "", message)
     })
 }
 
 fn order_error(running: &PlanId, offered: &PlanId) -> Option<FieldError> {
-    if offered.generation < running.generation {
-        return Some(FieldError {
-            code: "E2003".into(),
-            path: String::new(),
-            message: format!(
+    match offered.generation.cmp(&running.generation) {
+        Ordering::Greater => None,
+        Ordering::Less => {
+            let message = format!(
                 "generation {} is older than {}, which runs",
                 offered.generation, running.generation
-            ),
-            hint: "undo is a new generation with the old content".into(),
-        });
+            );
+            Some(error(codes::PLAN_STALE, "", message))
+        }
+        Ordering::Equal => {
+            let message = format!(
+                "generation {} runs here with digest {} of epoch {}, offered is {} of epoch {}",
+                running.generation, running.digest, running.epoch, offered.digest, offered.epoch
+            );
+            Some(error(codes::PLAN_CONFLICT, "", message))
+        }
     }
-    if offered.generation > running.generation {
-        return None;
-    }
-    Some(FieldError {
-        code: "E2004".into(),
-        path: String::new(),
-        message: format!(
-            "generation {} runs here with digest {} of epoch {}, offered is {} of epoch {}",
-            running.generation, running.digest, running.epoch, offered.digest, offered.epoch
-        ),
-        hint: "two stores gave out the same generation; give the node a newer one".into(),
-    })
-}
-
-/// The part of every schema that tells which one it is.
-#[derive(Deserialize)]
-struct Schema {
-    schema: u32,
-}
-
-fn read(document: &[u8]) -> Result<NodePlan, FieldError> {
-    let unreadable = |path: &str, message: String| FieldError {
-        code: "E2002".into(),
-        path: path.into(),
-        message,
-        hint: "this agent may be older than the controller; upgrade it".into(),
-    };
-    let Schema { schema } = serde_json::from_slice(document)
-        .map_err(|error| unreadable("schema", format!("the document can't be read: {error}")))?;
-    if !(SCHEMA_MIN..=SCHEMA_MAX).contains(&schema) {
-        return Err(unreadable(
-            "schema",
-            format!("schema {schema} is not known here, {SCHEMA_MIN} to {SCHEMA_MAX} are"),
-        ));
-    }
-    serde_json::from_slice(document).map_err(|error| unreadable("", error.to_string()))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 pub mod acceptance;
 mod health;
 mod message;
+pub mod source;
 mod task;
 
 use std::sync::Arc;

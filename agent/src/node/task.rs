@@ -1,8 +1,8 @@
-use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
 
 use ha_model::event::EventKind;
+use ha_model::explain::codes;
 use ha_model::ids::{Digest, NodeName, PlanId};
 use ha_model::plan::NodePlan;
 use ha_model::secret::{SecretRef, Secrets};
@@ -204,7 +204,7 @@ impl<D: Duty> NodeTask<D> {
     /// starts anew if the offer brought a secret that was missing here.
     async fn repeat(&mut self, status: PlanStatus) -> Result<(), DutyGone> {
         if let (Some(plan), Some(running)) = (self.plan.clone(), self.entry.running.clone()) {
-            let needed = acceptance::secrets_named(&plan);
+            let needed = plan.secrets();
             let brought = |secret: &SecretRef| {
                 !self.secrets.contains_key(secret) && self.staged.contains_key(secret)
             };
@@ -258,7 +258,7 @@ impl<D: Duty> NodeTask<D> {
         offered: Option<PlanStatus>,
         plan: &NodePlan,
     ) -> Result<(), Vec<FieldError>> {
-        let needed = acceptance::secrets_named(plan);
+        let needed = plan.secrets();
         let mut secrets = Secrets::clone(&self.secrets);
         let staged = self.staged.iter().filter(|(secret, _)| needed.contains(secret));
         secrets.extend(staged.map(|(secret, value)| (secret.clone(), value.clone())));
@@ -294,12 +294,12 @@ impl<D: Duty> NodeTask<D> {
             }
             None => tracing::info!("plan of this machine runs"),
         }
-        self.forget_secrets(&acceptance::secrets_named(&plan)).await;
+        self.forget_secrets(&plan.secrets()).await;
         Ok(())
     }
 
     /// A value that no plan needs any more should not lie on the disk.
-    async fn forget_secrets(&mut self, needed: &BTreeSet<SecretRef>) {
+    async fn forget_secrets(&mut self, needed: &[SecretRef]) {
         self.staged.clear();
         if self.secrets.keys().all(|secret| needed.contains(secret)) {
             return;
@@ -452,14 +452,6 @@ fn text(document: Vec<u8>) -> String {
 }
 
 fn disk_error(error: &ha_durable::FileError) -> FieldError {
-    FieldError {
-        code: "E2007".into(),
-        path: String::new(),
-        message: format!("the plan can't be stored: {}", crate::error_chain(error)),
-        hint: if error.is_full() {
-            "make room on the node's disk, then offer the plan again".into()
-        } else {
-            "check the node's disk, then offer the plan again".into()
-        },
-    }
+    let message = format!("the plan can't be stored: {}", crate::error_chain(error));
+    acceptance::error(codes::PLAN_DISK, "", message)
 }
