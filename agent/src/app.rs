@@ -1,55 +1,66 @@
 //! Putting the parts together. Nothing here decides anything.
 
+mod parts;
+mod signals;
+
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use ha_durable::atomic::create_dir;
 use ha_durable::lock::DirLock;
-use ha_model::event::NodeEvent;
-use ha_model::secret::Secrets;
+use ha_model::event::EventKind;
 use ha_model::status::VrrpState;
 use sd_notify::NotifyState;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::cli::{PlanArgs, ReleaseArgs, RunArgs};
-use crate::duty::{self, DutyHandle, DutyStatus, StopMode};
-use crate::{kernel, metrics, offline};
+use crate::cli::{CheckArgs, EnrollArgs, ReleaseArgs, RunArgs};
+use crate::duty::{DutyHandle, DutyStatus, StopMode};
+use crate::enroll::{self, Enrolment};
+use crate::kernel;
+use crate::node::source::OfflineSource;
+use parts::{Agent, Offline};
+use signals::{Asked, Signals};
 
 /// Runs the agent until a signal ends it.
 ///
 /// # Errors
 /// Whatever keeps it from starting.
 pub async fn run(args: &RunArgs) -> Result<()> {
-    let plan = Arc::new(offline::read_plan(&args.plan.plan)?);
     let mut signals = Signals::new().context("cannot take signals")?;
-    create_dir(&args.run_dir, 0o750).context("cannot make the run directory (--run-dir)")?;
-    let _lock =
-        DirLock::acquire(&args.run_dir).context("cannot take the run directory (--run-dir)")?;
-    let (duty, events) = duty::start(&args.run_dir)?;
-    let events = tokio::spawn(log_events(events));
-    if let Some(address) = args.metrics {
-        let server = metrics::Server::bind(address, duty.status()).await?;
-        tokio::spawn(server.run());
-    }
-    duty.run_plan(plan, Arc::default()).await?;
+    let _run_lock = own(&args.run_dir, 0o750, "--run-dir")?;
+    let _state_lock = own(&args.state_dir, 0o700, "--state-dir")?;
+    let mut agent = Agent::start(args).await?;
     notify(&[NotifyState::Ready]);
-    let mode = supervise(&duty, args, &mut signals).await;
+    let mode = supervise(&agent.duty, agent.offline.as_mut(), &mut signals).await;
     notify(&[NotifyState::Stopping]);
-    duty.stop(mode).await;
-    events.await.context("the task that logs events failed")
+    agent.reporter.report(EventKind::AgentStopping, None);
+    agent.stop(mode).await;
+    Ok(())
 }
 
-/// Says whether the plan can be read.
+/// Says whether a plan of this machine can be run.
 ///
 /// # Errors
 /// If not, why.
-pub fn check(args: &PlanArgs) -> Result<()> {
-    let plan = offline::read_plan(&args.plan)?;
-    tracing::info!(node = %plan.node, instances = plan.instances.len(), "the plan is good");
+pub async fn check(args: &CheckArgs) -> Result<()> {
+    let files = args.offline.files().context("no plan is given")?;
+    let mut source = OfflineSource::new(files, ha_model::secret::Secrets::new());
+    let (node, plan) = crate::blocking(move || source.read()).await?;
+    tracing::info!(%node, bytes = plan.document.len(), "the plan is good");
+    Ok(())
+}
+
+/// Makes this machine a node of a fleet.
+///
+/// # Errors
+/// If it does not become one, why.
+pub async fn enroll(args: &EnrollArgs) -> Result<()> {
+    let EnrollArgs { controller, node, token, ca_sha256, state_dir } = args.clone();
+    let enrolment =
+        Enrolment { controller, node: node.clone(), token: token.clone(), ca: ca_sha256 };
+    enroll::enrol(&state_dir, enrolment).await?;
+    tracing::info!(%node, "enrolled");
     Ok(())
 }
 
@@ -63,38 +74,32 @@ pub async fn release(args: &ReleaseArgs) -> Result<()> {
     Ok(())
 }
 
-/// The signals that the agent knows.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    restart: Signal,
-    reload: Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            restart: signal(SignalKind::user_defined2())?,
-            reload: signal(SignalKind::hangup())?,
-        })
-    }
+/// Makes a directory and takes it for this process.
+fn own(dir: &Path, mode: u32, option: &str) -> Result<DirLock> {
+    create_dir(dir, mode).with_context(|| format!("cannot make the directory of {option}"))?;
+    DirLock::acquire(dir).with_context(|| format!("cannot take the directory of {option}"))
 }
 
 /// Follows signals and duty, and keeps the service manager informed, until it
 /// is time to stop.
-async fn supervise(duty: &DutyHandle, args: &RunArgs, signals: &mut Signals) -> StopMode {
+async fn supervise(
+    duty: &DutyHandle,
+    mut offline: Option<&mut Offline>,
+    signals: &mut Signals,
+) -> StopMode {
     let mut status = duty.status();
     let period = sd_notify::watchdog_enabled().map_or(Duration::from_secs(10), |it| it / 2);
     let mut tick = tokio::time::interval_at(Instant::now() + period, period);
     loop {
         // All of these are cancel-safe.
         tokio::select! {
-            _ = signals.terminate.recv() => return StopMode::Final,
-            _ = signals.interrupt.recv() => return StopMode::Final,
-            _ = signals.restart.recv() => return StopMode::ForRestart,
-            _ = signals.reload.recv() => reload(duty, &args.plan.plan).await,
+            asked = signals.next() => match (asked, &mut offline) {
+                (Asked::Stop(mode), _) => return mode,
+                (Asked::Reload, Some(offline)) => offline.reload().await,
+                (Asked::Reload, None) => {
+                    tracing::info!("nothing to read again: plans come from the controller");
+                }
+            },
             _ = tick.tick() => match status.has_changed() {
                 Ok(true) => alive(&status.borrow_and_update()),
                 // Duty publishes every second: it hangs, and the service
@@ -106,19 +111,6 @@ async fn supervise(duty: &DutyHandle, args: &RunArgs, signals: &mut Signals) -> 
                 }
             },
         }
-    }
-}
-
-async fn reload(duty: &DutyHandle, path: &Path) {
-    match offline::read_plan(path) {
-        Ok(plan) => match duty.run_plan(Arc::new(plan), Arc::<Secrets>::default()).await {
-            Ok(()) => tracing::info!("the plan was read again"),
-            Err(error) => tracing::error!(%error, "the plan was not taken"),
-        },
-        Err(error) => tracing::error!(
-            error = &error as &dyn std::error::Error,
-            "the plan was not taken; the one before it runs on"
-        ),
     }
 }
 
@@ -137,11 +129,5 @@ fn alive(status: &DutyStatus) {
 fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::debug!(%error, "the service manager was not told");
-    }
-}
-
-async fn log_events(mut events: mpsc::Receiver<NodeEvent>) {
-    while let Some(event) = events.recv().await {
-        tracing::info!(event = ?event.kind, "event");
     }
 }

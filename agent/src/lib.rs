@@ -10,7 +10,6 @@ pub mod ledger;
 pub mod local;
 pub mod metrics;
 pub mod node;
-pub mod offline;
 pub mod session;
 pub mod spool;
 #[cfg(test)]

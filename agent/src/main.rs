@@ -13,7 +13,7 @@ fn main() -> Result<ExitCode> {
     let hardening = match &cli.command {
         // Before the runtime: its threads inherit what is left.
         Command::Run(_) => Some(harden::harden()),
-        Command::Check(_) | Command::Release(_) => None,
+        Command::Check(_) | Command::Enroll(_) | Command::Release(_) => None,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -37,7 +37,8 @@ fn main() -> Result<ExitCode> {
 async fn run(cli: &Cli) -> Result<()> {
     match &cli.command {
         Command::Run(args) => app::run(args).await,
-        Command::Check(args) => app::check(args),
+        Command::Check(args) => app::check(args).await,
+        Command::Enroll(args) => app::enroll(args).await,
         Command::Release(args) => app::release(args).await,
     }
 }
@@ -45,7 +46,7 @@ async fn run(cli: &Cli) -> Result<()> {
 fn settings(cli: &Cli) -> Settings {
     let (otlp, log_format) = match &cli.command {
         Command::Run(args) => (args.observe.otlp.clone(), args.observe.log_format),
-        Command::Check(_) | Command::Release(_) => (None, LogFormat::Text),
+        Command::Check(_) | Command::Enroll(_) | Command::Release(_) => (None, LogFormat::Text),
     };
     Settings {
         service: "ha-agent",

@@ -125,6 +125,8 @@ impl<D: Duty> NodeTask<D> {
             self.applied();
         }
         let mut duty = self.duty.status();
+        // When duty has stopped, its last status is still worth telling.
+        let mut duty_runs = true;
         loop {
             // Cancel-safe: both only take something out when they complete.
             tokio::select! {
@@ -132,8 +134,8 @@ impl<D: Duty> NodeTask<D> {
                     Some(request) => self.handle(request).await?,
                     None => return Ok(()),
                 },
-                changed = duty.changed() => {
-                    changed.map_err(|_| DutyGone)?;
+                changed = duty.changed(), if duty_runs => {
+                    duty_runs = changed.is_ok();
                     duty.mark_unchanged();
                     self.publish();
                 }

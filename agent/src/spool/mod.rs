@@ -83,10 +83,13 @@ impl Reporter {
         }
     }
 
-    /// The queue itself, for the one who counts for himself what did not fit.
-    #[must_use]
-    pub fn queue(&self) -> mpsc::Sender<NodeEvent> {
-        self.events.clone()
+    /// Passes on an event that somebody else made, and waits for room: who
+    /// made it counts for himself what does not fit. Cancel-safe, but the event
+    /// is lost then.
+    pub async fn pass_on(&self, event: NodeEvent) {
+        if self.events.send(event).await.is_err() {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -95,6 +98,7 @@ enum Ask {
     Read { from: u64, limit: usize, answer: oneshot::Sender<Vec<SpooledEvent>> },
     Ack { epoch: u64, sequence: u64 },
     Renew { known: u64, answer: oneshot::Sender<()> },
+    Flush { answer: oneshot::Sender<()> },
 }
 
 /// The spool task has ended.
@@ -136,6 +140,16 @@ impl SpoolHandle {
     pub async fn renew(&self, known: u64) -> Result<(), SpoolGone> {
         let (answer, done) = oneshot::channel();
         self.ask(Ask::Renew { known, answer }).await?;
+        done.await.map_err(|_| SpoolGone)
+    }
+
+    /// Returns once all that was reported before is on the disk.
+    ///
+    /// # Errors
+    /// [`SpoolGone`].
+    pub async fn flush(&self) -> Result<(), SpoolGone> {
+        let (answer, done) = oneshot::channel();
+        self.ask(Ask::Flush { answer }).await?;
         done.await.map_err(|_| SpoolGone)
     }
 
@@ -197,7 +211,15 @@ impl SpoolTask {
                     _ => Work::Append(std::mem::take(&mut group)),
                 },
                 ask = asks.recv(), if asked => match ask {
-                    Some(ask) => Work::Ask(ask),
+                    Some(Ask::Flush { answer }) => {
+                        while let Ok(event) = events.try_recv() {
+                            group.push(event);
+                        }
+                        Work::Flush(std::mem::take(&mut group), answer)
+                    }
+                    Some(Ask::Renew { known, answer }) => Work::Renew(known, answer),
+                    Some(Ask::Ack { epoch, sequence }) => Work::Ack(epoch, sequence),
+                    Some(Ask::Read { from, limit, answer }) => Work::Read(from, limit, answer),
                     None => {
                         asked = false;
                         continue;
@@ -206,13 +228,13 @@ impl SpoolTask {
                 _ = retry.tick() => Work::Append(Vec::new()),
             };
             let dropped = lost.swap(0, Ordering::Relaxed);
-            let renewed;
-            (spool, renewed) = disk_work(spool, work, dropped).await;
+            let waiting;
+            (spool, waiting) = disk_work(spool, work, dropped).await;
             level.send_if_modified(|old| {
                 let new = spool.level();
                 std::mem::replace(old, new) != new
             });
-            if let Some(answer) = renewed {
+            if let Some(answer) = waiting {
                 // Whoever asked may have gone meanwhile.
                 let _ = answer.send(());
             }
@@ -222,7 +244,10 @@ impl SpoolTask {
 
 enum Work {
     Append(Vec<NodeEvent>),
-    Ask(Ask),
+    Read(u64, usize, oneshot::Sender<Vec<SpooledEvent>>),
+    Ack(u64, u64),
+    Renew(u64, oneshot::Sender<()>),
+    Flush(Vec<NodeEvent>, oneshot::Sender<()>),
 }
 
 /// Does `work` where the disk holds nobody up. Gives back who waits for the new
@@ -234,19 +259,30 @@ async fn disk_work(
 ) -> (Spool, Option<oneshot::Sender<()>>) {
     crate::blocking(move || {
         spool.lose(dropped, "more happened at once than the spool takes in");
-        match work {
-            Work::Append(events) => spool.append(&events),
-            Work::Ask(Ask::Read { from, limit, answer }) => {
+        let waiting = match work {
+            Work::Append(events) => {
+                spool.append(&events);
+                None
+            }
+            Work::Read(from, limit, answer) => {
                 // The reader may have gone meanwhile.
                 let _ = answer.send(spool.read(from, limit));
+                None
             }
-            Work::Ask(Ask::Ack { epoch, sequence }) => spool.ack(epoch, sequence),
-            Work::Ask(Ask::Renew { known, answer }) => {
+            Work::Ack(epoch, sequence) => {
+                spool.ack(epoch, sequence);
+                None
+            }
+            Work::Renew(known, answer) => {
                 spool.renew(known);
-                return (spool, Some(answer));
+                Some(answer)
             }
-        }
-        (spool, None)
+            Work::Flush(events, answer) => {
+                spool.append(&events);
+                Some(answer)
+            }
+        };
+        (spool, waiting)
     })
     .await
 }

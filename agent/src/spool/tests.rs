@@ -304,6 +304,8 @@ async fn reports_are_on_the_disk_when_the_task_has_ended() {
     for _ in 0..1_000 {
         reporter.report(EventKind::AgentStopping, None);
     }
+    handle.flush().await.unwrap();
+    assert_eq!(handle.level().borrow().next, 1_001);
     drop((reporter, handle));
     task.await.unwrap();
     let mut spool = Spool::new(dir.path(), LIMIT);
