@@ -137,7 +137,7 @@ impl Instance {
         self.note(heard, out);
         if heard.priority == 0 {
             let rival_left = self.rival.is_some_and(|rival| rival.address == heard.source);
-            self.advertise(out);
+            self.answer(out);
             if rival_left {
                 self.end_rivalry(out);
                 self.announce_again(out);
@@ -181,7 +181,7 @@ impl Instance {
     /// Forces a new election, as keepalived says: the other hears us at once,
     /// and so do those whose caches it has filled.
     fn assert_against(&mut self, heard: &Heard, out: &mut Out<'_>) {
-        self.advertise(out);
+        self.answer(out);
         let known = self.rival.is_some_and(|rival| rival.address == heard.source);
         // The last word of a master that we have just taken over from is no
         // news.
@@ -189,10 +189,22 @@ impl Instance {
         if known || !taking_over {
             self.meet_rival(heard, out);
         }
+        // A rival that stays is announced against again when it falls silent,
+        // so nothing is lost by waiting; one that yields at once is not.
         let due = self.forced_at.is_none_or(|at| out.now.since(at) >= ANNOUNCE_AGAIN);
-        if due {
+        if due || taking_over {
             self.forced_at = Some(out.now);
             self.announce_again(out);
+        }
+    }
+
+    /// An advert at once (RFC 9568 §6.4.3), but not within a quarter of an
+    /// interval of the last: routers that do not agree on who is better would
+    /// answer each other without end, and three of them in ever more adverts.
+    fn answer(&mut self, out: &mut Out<'_>) {
+        let pause = self.settings.interval() / 4;
+        if self.last_sent.is_none_or(|sent| out.now.since(sent) >= pause) {
+            self.advertise(out);
         }
     }
 

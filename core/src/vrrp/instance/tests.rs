@@ -154,114 +154,133 @@ fn heard(source: &str, priority: u8) -> Input {
     })
 }
 
-/// Input, then what an instance does with it as init, backup, master, fault.
-/// Unless something happens a backup's timer has 2.609375 s left, and a
-/// master's next advert is 0.6 s away.
-fn table() -> Vec<(&'static str, Input, [&'static str; 4])> {
-    let due = Input::Due;
-    let idle = [
+type Row = (&'static str, Input, [&'static str; 4]);
+
+/// What an instance does as init, backup, master and fault if nothing comes of
+/// an input, but for `changes`: (column, outcome). A backup's timer has
+/// 2.609375 s left then, and a master's next advert is 0.6 s away.
+fn with(changes: &[(usize, &'static str)]) -> [&'static str; 4] {
+    let mut row = [
         "init: | never",
         "backup: | MasterDown 2609375",
         "master: | Advert 600000",
         "fault: | never",
     ];
-    let with = |changes: &[(usize, &'static str)]| {
-        let mut row = idle;
-        for (place, outcome) in changes {
-            row[*place] = outcome;
-        }
-        row
-    };
-    let (init, backup, master, fault) = (0, 1, 2, 3);
+    for (place, outcome) in changes {
+        row[*place] = outcome;
+    }
+    row
+}
+
+const INIT: usize = 0;
+const BACKUP: usize = 1;
+const MASTER: usize = 2;
+const FAULT: usize = 3;
+
+fn table() -> Vec<Row> {
+    [readiness_and_release(), adverts(), timers()].concat()
+}
+
+fn readiness_and_release() -> Vec<Row> {
     vec![
         (
             "ready",
             Input::Ready { resume: false },
             with(&[
-                (init, "backup: Startup | MasterDown 3609375"),
-                (fault, "backup: FaultCleared | MasterDown 3609375"),
+                (INIT, "backup: Startup | MasterDown 3609375"),
+                (FAULT, "backup: FaultCleared | MasterDown 3609375"),
             ]),
         ),
         (
             "ready, was master",
             Input::Ready { resume: true },
             with(&[
-                (init, "master: advert(100) Resumed | Advert 1000000"),
-                (fault, "master: advert(100) Resumed | Advert 1000000"),
+                (INIT, "master: advert(100) Resumed | Advert 1000000"),
+                (FAULT, "master: advert(100) Resumed | Advert 1000000"),
             ]),
         ),
         (
             "unready",
             Input::Unready,
             with(&[
-                (init, "fault: Fault | never"),
-                (backup, "fault: Fault | never"),
-                (master, "fault: advert(0) Fault | never"),
+                (INIT, "fault: Fault | never"),
+                (BACKUP, "fault: Fault | never"),
+                (MASTER, "fault: advert(0) Fault | never"),
             ]),
         ),
+        (
+            "release",
+            Input::Release(Cause::Stop),
+            with(&[
+                (BACKUP, "init: Stop | never"),
+                (MASTER, "init: advert(0) Stop | never"),
+                (FAULT, "init: Stop | never"),
+            ]),
+        ),
+    ]
+}
+
+fn adverts() -> Vec<Row> {
+    vec![
         (
             "priority 0",
             heard("10.0.0.9", 0),
             with(&[
-                (backup, "backup: | MasterDown 609375"),
-                (master, "master: advert(100) | Advert 1000000"),
+                (BACKUP, "backup: | MasterDown 609375"),
+                (MASTER, "master: advert(100) | Advert 1000000"),
             ]),
         ),
         (
             "lower priority",
             heard("10.0.0.9", 99),
-            with(&[(master, "master: advert(100) two garp garp garp garp garp | Advert 1000000")]),
+            with(&[(MASTER, "master: advert(100) two garp garp garp garp garp | Advert 1000000")]),
         ),
         (
             "equal priority, lower address",
             heard("10.0.0.1", 100),
             with(&[
-                (backup, "backup: | MasterDown 3609375"),
-                (master, "master: advert(100) two garp garp garp garp garp | Advert 1000000"),
+                (BACKUP, "backup: | MasterDown 3609375"),
+                (MASTER, "master: advert(100) two garp garp garp garp garp | Advert 1000000"),
             ]),
         ),
         (
             "equal priority, higher address",
             heard("10.0.0.9", 100),
             with(&[
-                (backup, "backup: | MasterDown 3609375"),
-                (master, "backup: two advert(100) HigherPriority one | MasterDown 3609375"),
+                (BACKUP, "backup: | MasterDown 3609375"),
+                (MASTER, "backup: two advert(100) HigherPriority one | MasterDown 3609375"),
             ]),
         ),
         (
             "higher priority",
             heard("10.0.0.1", 101),
             with(&[
-                (backup, "backup: | MasterDown 3609375"),
-                (master, "backup: two advert(100) HigherPriority one | MasterDown 3609375"),
+                (BACKUP, "backup: | MasterDown 3609375"),
+                (MASTER, "backup: two advert(100) HigherPriority one | MasterDown 3609375"),
             ]),
         ),
+    ]
+}
+
+fn timers() -> Vec<Row> {
+    vec![
         (
             "advert is due",
-            due(DeadlineReason::Advert),
+            Input::Due(DeadlineReason::Advert),
             // 0.6 s early here, and counted from when it was due.
-            with(&[(master, "master: advert(100) | Advert 1600000")]),
+            with(&[(MASTER, "master: advert(100) | Advert 1600000")]),
         ),
         (
             "master is down",
-            due(DeadlineReason::MasterDown),
-            with(&[(backup, "master: advert(100) MasterDown | Advert 1000000")]),
+            Input::Due(DeadlineReason::MasterDown),
+            with(&[(BACKUP, "master: advert(100) MasterDown | Advert 1000000")]),
         ),
-        ("preempt delay", due(DeadlineReason::PreemptDelay), idle),
-        ("announcements are due", due(DeadlineReason::Garp), idle),
+        ("preempt delay", Input::Due(DeadlineReason::PreemptDelay), with(&[])),
+        ("announcements are due", Input::Due(DeadlineReason::Garp), with(&[])),
         (
             "rival is silent",
-            due(DeadlineReason::MasterForgotten),
-            with(&[(master, "master: garp garp garp garp garp | Advert 600000")]),
-        ),
-        (
-            "release",
-            Input::Release(Cause::Stop),
-            with(&[
-                (backup, "init: Stop | never"),
-                (master, "init: advert(0) Stop | never"),
-                (fault, "init: Stop | never"),
-            ]),
+            Input::Due(DeadlineReason::MasterForgotten),
+            with(&[(MASTER, "master: garp garp garp garp garp | Advert 600000")]),
         ),
     ]
 }
@@ -458,5 +477,17 @@ fn the_last_word_of_the_master_before_us_is_no_second_master() {
     bench.effects.clear();
     bench.later(1_000);
     bench.step(heard("10.0.0.9", 50));
-    assert_eq!(bench.outcome(), "master: advert(100) | Advert 1000000");
+    assert_eq!(bench.outcome(), "master: | Advert 999000");
+}
+
+#[test]
+fn answers_to_lower_masters_do_not_become_a_flood() {
+    let mut bench = Bench::settled(&plan(), VrrpState::Master);
+    for _ in 0..1_000 {
+        bench.later(1_000);
+        bench.step(heard("10.0.0.9", 50));
+        bench.step(heard("10.0.0.8", 0));
+    }
+    let sent = bench.effects.iter().filter(|e| matches!(e, Effect::SendAdvert(_))).count();
+    assert_eq!(sent, 4, "one each quarter of an interval");
 }
