@@ -1,6 +1,7 @@
 //! The controller: holds the wish for the whole fleet, hands every node its
 //! part, and hears back what became of it.
 
+pub mod api;
 pub mod auth;
 pub mod clock;
 pub mod events;
