@@ -21,9 +21,7 @@ use crate::clock::now_us;
 use crate::error_chain;
 use crate::fleet::{FleetHandle, FleetState, Head, Observation, Wish};
 use crate::revisions::{Committed, NewRevision, PlanRecord, RevisionError, Revisions};
-use crate::rollout::{
-    Begin, BeginError, Begun, Document, PlannedNode, RolloutHandle, WantedNode,
-};
+use crate::rollout::{Begin, BeginError, Begun, Document, PlannedNode, RolloutHandle, WantedNode};
 use crate::session::PartError;
 
 /// Time of a node from the offer until it is healthy, beside what its advert
@@ -168,8 +166,7 @@ impl Applier {
                 message: revision.message,
             });
         }
-        let applier =
-            Self { revisions, vault, fleet, rollouts, head: Mutex::new(present.clone()) };
+        let applier = Self { revisions, vault, fleet, rollouts, head: Mutex::new(present.clone()) };
         applier.go_on(head, &present).await?;
         Ok(applier)
     }
@@ -272,11 +269,7 @@ impl Applier {
         let committed = self.commit(new, checked.secrets).await?;
         let Committed { revision, changed, .. } = committed;
         tracing::info!(revision = revision.number, changed, author = wish.author, "applied");
-        *head = Present {
-            id: Some(revision),
-            set: checked.set,
-            fleet: Arc::new(checked.fleet),
-        };
+        *head = Present { id: Some(revision), set: checked.set, fleet: Arc::new(checked.fleet) };
         let present = head.clone();
         let shown = if changed {
             Some(Head { id: revision, at_us, author: wish.author, message: wish.message })

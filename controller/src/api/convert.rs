@@ -136,8 +136,7 @@ pub(super) fn too_old(one: &TooOld) -> FieldError {
 
 fn too_old_mistake(one: &TooOld) -> v1::ManifestError {
     let FieldError { code, path: _, message, hint } = too_old(one);
-    let rendered =
-        format!("error[{code}]: {message}\n   = try: {hint}\n   hactl explain {code}\n");
+    let rendered = format!("error[{code}]: {message}\n   = try: {hint}\n   hactl explain {code}\n");
     v1::ManifestError { code, message, hint, rendered, ..v1::ManifestError::default() }
 }
 

@@ -16,13 +16,13 @@ use tracing::Instrument as _;
 use super::applier::NewWish;
 use super::follow::{self, Outbox};
 use super::{Applied, Applier, convert, listing, status};
+use crate::auth;
 use crate::clock::now_us;
 use crate::error_chain;
 use crate::events::{End, Events, Query};
 use crate::fleet::{FleetHandle, FleetState};
 use crate::pki::{CreateTokenError, Pki, token_life};
 use crate::rollout::{RolloutHandle, RolloutView};
-use crate::auth;
 
 /// Messages on their way to one caller; a slow one holds up only itself.
 const OUTBOX: usize = 32;
@@ -116,9 +116,8 @@ async fn apply(parts: Parts, wish: NewWish, outbox: Outbox<v1::ApplyProgress>) {
     let Applied { revision, changed, begun } = match parts.applier.apply(wish).await {
         Ok(applied) => applied,
         Err(refusal) => {
-            let told = convert::refusal(refusal).map(|errors| {
-                follow::message(Event::Invalid(v1::ManifestErrors { errors }))
-            });
+            let told = convert::refusal(refusal)
+                .map(|errors| follow::message(Event::Invalid(v1::ManifestErrors { errors })));
             let _ = outbox.send(told).await;
             return;
         }
@@ -149,7 +148,8 @@ fn nothing_to_do(fleet: &FleetState) -> Event {
     for (node, cluster) in &fleet.wish.members {
         let status = fleet.nodes.get(node).and_then(|state| state.heard.as_ref());
         let offered = status.and_then(|heard| heard.status.offered.clone());
-        let Some(offered) = offered.filter(|offered| Some(offered.plan) == fleet.wish.plan_of(node))
+        let Some(offered) =
+            offered.filter(|offered| Some(offered.plan) == fleet.wish.plan_of(node))
         else {
             continue;
         };
@@ -168,11 +168,7 @@ fn nothing_to_do(fleet: &FleetState) -> Event {
     } else {
         v1::rollout_done::Outcome::Rejected
     };
-    Event::Done(v1::RolloutDone {
-        outcome: outcome.into(),
-        rejected,
-        ..v1::RolloutDone::default()
-    })
+    Event::Done(v1::RolloutDone { outcome: outcome.into(), rejected, ..v1::RolloutDone::default() })
 }
 
 #[tonic::async_trait]
@@ -262,8 +258,7 @@ impl Fleet for FleetService {
             return Ok(Response::new(v1::GetManifestsResponse::default()));
         };
         let texts = revisions.texts(&revision).await.map_err(|error| convert::revision(&error))?;
-        let files =
-            texts.into_iter().map(|(name, text)| v1::ManifestFile { name, text }).collect();
+        let files = texts.into_iter().map(|(name, text)| v1::ManifestFile { name, text }).collect();
         let revision = Some(revision.id.into());
         Ok(Response::new(v1::GetManifestsResponse { revision, files }))
     }

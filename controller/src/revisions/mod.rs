@@ -318,7 +318,7 @@ impl Revisions {
             .objects
             .iter()
             .map(|(name, text)| (name.clone(), Bytes::copy_from_slice(text.as_bytes())));
-        self.objects.put_all(texts).await?;
+        self.objects.put_all(texts.collect::<Vec<_>>()).await?;
         let revision = Revision {
             id,
             parent: new.base.map(|base| base.number),
@@ -359,7 +359,7 @@ impl Revisions {
             .iter()
             .filter(|(node, _)| changed.contains(*node))
             .map(|(node, document)| (format!("the plan of {node}"), document.clone()));
-        self.objects.put_all(documents).await?;
+        self.objects.put_all(documents.collect::<Vec<_>>()).await?;
         let table: Vec<(NodeName, PlanRecord)> = table.into_iter().collect();
         Ok((self.objects.put_list(&table).await?, changed))
     }

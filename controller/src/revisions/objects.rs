@@ -67,7 +67,8 @@ impl Objects {
     ) -> Result<Vec<Digest>, RevisionError> {
         let chunks: Vec<Bytes> = list.chunks(CHUNK).map(|chunk| json(&chunk)).collect();
         let digests = chunks.iter().map(|chunk| Digest::of(chunk)).collect();
-        self.put_all(chunks.into_iter().map(|chunk| ("a list", chunk))).await?;
+        let named: Vec<_> = chunks.into_iter().map(|chunk| ("a list", chunk)).collect();
+        self.put_all(named).await?;
         Ok(digests)
     }
 
