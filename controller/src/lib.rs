@@ -2,7 +2,9 @@
 //! part, and hears back what became of it.
 
 pub mod api;
+pub mod app;
 pub mod auth;
+pub mod cli;
 pub mod clock;
 pub mod events;
 pub mod fleet;

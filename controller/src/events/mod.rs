@@ -19,7 +19,7 @@ use std::thread::JoinHandle;
 
 use ha_durable::atomic;
 use ha_durable::log::{AppendError, Log, OpenError, Options, ReadError, Recovery};
-use ha_model::event::{FleetEvent, NodeEvent, SpoolPosition};
+use ha_model::event::{EventKind, FleetEvent, NodeEvent, SpoolPosition};
 use ha_model::ids::NodeName;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -169,6 +169,20 @@ impl Events {
         let request = Request { batch, stored_at_us, reply };
         requests.send(request).await.map_err(|_| EventError::Closed)?;
         answer.await.map_err(|_| EventError::Closed)?
+    }
+
+    /// The last event of a spool that is stored; 0: none.
+    ///
+    /// # Errors
+    /// [`EventError::Closed`].
+    pub async fn stored(&self, node: NodeName, spool_epoch: u64) -> Result<u64, EventError> {
+        // No event has the number 0, so this one is never stored.
+        let position = SpoolPosition { spool_epoch, sequence: 0 };
+        let event =
+            NodeEvent { at_us: 0, boot_us: 0, kind: EventKind::AgentStopping, traceparent: None };
+        let question = Incoming { node: node.clone(), position, event };
+        let stored = self.append(vec![question], 0).await?;
+        Ok(stored.get(&node).map_or(0, |position| position.sequence))
     }
 
     /// Index of the newest event; 0 before the first.

@@ -240,6 +240,14 @@ impl Pki {
         Ok(found.map(|found| found.record))
     }
 
+    /// What is recorded about the certificates of all nodes.
+    ///
+    /// # Errors
+    /// As the store.
+    pub async fn nodes(&self) -> Result<Vec<(NodeName, NodeRecord)>, StoreError> {
+        records::nodes(&*self.store).await
+    }
+
     /// Changes the record of a node if `serial` is good in it; `change` gives
     /// `None` if nothing changes.
     async fn update(

@@ -130,6 +130,18 @@ pub(super) async fn node(
     find(store, &node_key(node)).await
 }
 
+pub(super) async fn nodes(store: &dyn Store) -> Result<Vec<(NodeName, NodeRecord)>, StoreError> {
+    let all = store.range(NODES, &prefix_end(NODES), usize::MAX).await?;
+    let mut nodes = Vec::with_capacity(all.entries.len());
+    for entry in &all.entries {
+        // A key that names no node was not written by this code.
+        if let Ok(name) = entry.key[NODES.len()..].parse() {
+            nodes.push((name, NodeRecord::read(entry)?));
+        }
+    }
+    Ok(nodes)
+}
+
 /// Removes tokens that expired. One that is used at the same moment is left
 /// alone.
 pub(super) async fn clear_expired(store: &dyn Store, now_us: u64) -> Result<(), StoreError> {

@@ -64,7 +64,7 @@ pub enum KeepError {
         node: NodeName,
         /// Why.
         #[source]
-        source: RevisionError,
+        source: Box<RevisionError>,
     },
     /// A plan is not one.
     #[error("the plan of {node} can't be read")]
@@ -197,7 +197,7 @@ impl Keep {
     }
 
     async fn document(&self, node: &NodeName, plan: &PlanId) -> Result<Arc<Document>, KeepError> {
-        let missing = |source| KeepError::Missing { node: node.clone(), source };
+        let missing = |error| KeepError::Missing { node: node.clone(), source: Box::new(error) };
         let bytes = self.revisions.document(plan.digest).await.map_err(missing)?;
         let (document, _) = Document::parse(bytes)
             .map_err(|source| KeepError::Plan { node: node.clone(), source })?;

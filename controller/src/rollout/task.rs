@@ -265,7 +265,7 @@ impl RolloutTask {
     async fn turn(&mut self) -> Option<Duration> {
         let now = now_us();
         let fleet = self.fleet.snapshot();
-        let Some(mut next) = self.rollout.clone() else { return None };
+        let mut next = self.rollout.clone()?;
         let levels = fleet.levels(next.unfinished(), now);
         let turn = next.advance(&levels, now);
         let mut due = next.next_deadline_us();

@@ -47,7 +47,7 @@ pub(super) enum Opening {
 /// The controller is stopping.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the registry of sessions is gone: the controller is stopping")]
-pub struct RegistryGone;
+pub(super) struct RegistryGone;
 
 enum Command {
     Open { node: NodeName, process_id: u64, reply: oneshot::Sender<Opening> },
