@@ -252,6 +252,10 @@ fn broken_rule(instance: &InstancePlan) -> Option<(&'static str, &'static str)> 
     {
         return Some(("accept", "an address of another family"));
     }
+    let of_version2 = !accept.intervals_us.is_empty() || !accept.auth.is_empty();
+    if of_version2 && !version2 {
+        return Some(("accept", "intervals and authentication are for version 2"));
+    }
     None
 }
 

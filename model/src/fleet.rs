@@ -3,6 +3,7 @@
 
 mod build;
 mod instance;
+mod rules;
 mod unique;
 
 use std::collections::BTreeMap;
@@ -15,7 +16,7 @@ use crate::plan::{Accept, Auth, Checksum, Family, Garp, Preempt, VirtualAddress,
 use crate::units::Micros;
 
 pub(crate) use build::build;
-pub(crate) use instance::possible_interval;
+pub(crate) use rules::possible_interval;
 
 /// All clusters of a controller.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]

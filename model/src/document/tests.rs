@@ -115,6 +115,17 @@ fn what_contradicts_itself_is_invalid() {
 }
 
 #[test]
+fn version_3_accepts_no_other_interval_or_password() {
+    for accept in [r#"{"intervals_us":[1000000]}"#, r#"{"auth":["none"]}"#] {
+        let text = GOOD
+            .replace(r#""schema":1"#, r#""schema":2"#)
+            .replace(r#""version":3"#, &format!(r#""version":3,"accept":{accept}"#));
+        let error = PlanDocument::parse(text.as_bytes()).unwrap_err();
+        assert_eq!(error.field_error().path, "instances[i].accept");
+    }
+}
+
+#[test]
 fn secrets_are_named_once() {
     let auth = r#""version":2,"auth":{"pass":{"secret":{"name":"s","version":2}}},"accept":{"auth":["none",{"pass":{"secret":{"name":"s","version":2}}},{"pass":{"secret":{"name":"s","version":1}}}]}"#;
     let text = GOOD.replace(r#""version":3"#, auth).replace(r#""schema":1"#, r#""schema":2"#);

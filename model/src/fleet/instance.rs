@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 
+use super::rules::{self, family_name};
+use super::unique::family;
 use super::{Instance, Member};
 use crate::diagnostic::{Collector, Diagnostic, Span};
 use crate::explain::codes;
-use crate::fleet::unique::family;
 use crate::ids::{InterfaceName, NodeName, Priority, SecretName};
 use crate::manifest::spec::{ClusterSpec, InstanceSpec, NodeSpec, TransportKind, VrrpSpec};
 use crate::manifest::{Spanned, suggest};
@@ -31,7 +32,7 @@ impl Scope<'_> {
     /// could not be read, only what does not depend on them is checked.
     pub(super) fn instance(&self, spec: &InstanceSpec, out: &mut Collector) -> Option<Instance> {
         let family = family(spec)?;
-        check_families(spec, family, out);
+        rules::families(spec, family, out);
         let members = self.members(spec, family, out);
         self.check_owned_addresses(spec, &members, out);
         let sound = spec.sound && self.cluster.vrrp.sound;
@@ -39,12 +40,12 @@ impl Scope<'_> {
         let interval = self.inherit(spec, |vrrp| vrrp.interval.clone());
         let version_value = version.as_ref().map_or(VrrpVersion::V3, |version| version.value);
         if sound {
-            check_version(spec, family, version.as_ref(), out);
+            rules::version(spec, family, version.as_ref(), out);
             if let Some(interval) = &interval {
-                check_interval(interval, version_value, out);
+                rules::interval(interval, version_value, out);
             }
-            check_accept(spec, family, version_value, out);
-            check_lints(spec, out);
+            rules::accept(spec, family, version_value, out);
+            rules::lints(spec, out);
         }
         Some(Instance {
             name: spec.name.value.clone(),
@@ -96,7 +97,7 @@ impl Scope<'_> {
         }
         let priorities = self.priorities(spec);
         if sound {
-            check_priorities(spec, &priorities, out);
+            rules::priorities(spec, &priorities, out);
         }
         let mut members = BTreeMap::new();
         for (node, priority) in self.cluster.nodes.iter().zip(priorities) {
@@ -279,136 +280,6 @@ fn source(
     })
 }
 
-fn check_families(spec: &InstanceSpec, family: Family, out: &mut Collector) {
-    let other = spec.vips.iter().find(|vip| Family::of(vip.address.value.addr()) != family);
-    if let (Some(first), Some(other)) = (spec.vips.first(), other) {
-        let message = format!(
-            "{} beside an {} address in instance `{}`",
-            other.address.value,
-            family_name(family),
-            spec.name.value
-        );
-        out.push(
-            Diagnostic::error(codes::FAMILIES_MIXED, &other.address.span, message)
-                .related(&first.address.span),
-        );
-    }
-}
-
-fn check_version(
-    spec: &InstanceSpec,
-    family: Family,
-    version: Option<&Spanned<VrrpVersion>>,
-    out: &mut Collector,
-) {
-    match version {
-        Some(Spanned { value: VrrpVersion::V2, span }) => {
-            if let (Family::Ipv6, Some(vip)) = (family, spec.vips.first()) {
-                let message = format!("`{}` is version 2 with an IPv6 address", spec.name.value);
-                let at = &vip.address.span;
-                out.push(
-                    Diagnostic::error(codes::VERSION_2_IPV6, at, message)
-                        .related(span)
-                        .hint("version: 3"),
-                );
-            }
-        }
-        Some(Spanned { value: VrrpVersion::V3, .. }) | None => {
-            if let Some(auth) = &spec.auth {
-                let message = format!("`{}` is version 3 and has auth", spec.name.value);
-                out.error(codes::AUTH_NEEDS_VERSION_2, &auth.span, message);
-            }
-        }
-    }
-}
-
-fn check_interval(interval: &Spanned<Micros>, version: VrrpVersion, out: &mut Collector) {
-    let (step, high) = match version {
-        VrrpVersion::V2 => (Micros::from_secs(1), Micros::from_secs(255)),
-        VrrpVersion::V3 => (Micros::from_millis(10), Micros::from_millis(40_950)),
-    };
-    let value = interval.value;
-    if possible_interval(value, version) {
-        return;
-    }
-    let rounded = value.0.saturating_add(step.0 / 2) / step.0 * step.0;
-    let nearest = Micros(rounded.clamp(step.0, high.0));
-    let message = format!("{value} is not possible in version {}", u8::from(version));
-    out.push(
-        Diagnostic::error(codes::INTERVAL_NOT_POSSIBLE, &interval.span, message)
-            .hint(format!("advertInterval: {nearest}")),
-    );
-}
-
-/// Whether adverts of `version` can carry `interval`: whole seconds up to 255
-/// (RFC 3768 §5.3.7), or 12 bits of 10 ms (RFC 9568 §5.2.7).
-pub(crate) fn possible_interval(interval: Micros, version: VrrpVersion) -> bool {
-    let (step, high) = match version {
-        VrrpVersion::V2 => (1_000_000, 255_000_000),
-        VrrpVersion::V3 => (10_000, 40_950_000),
-    };
-    (step..=high).contains(&interval.0) && interval.0.is_multiple_of(step)
-}
-
-fn check_accept(spec: &InstanceSpec, family: Family, version: VrrpVersion, out: &mut Collector) {
-    let accept = &spec.accept;
-    for address in accept.peers.iter().chain(&accept.addresses) {
-        if Family::of(address.value) != family {
-            let message = format!("{} in an {} instance", address.value, family_name(family));
-            out.error(codes::ACCEPT_DOES_NOT_FIT, &address.span, message);
-        }
-    }
-    for interval in &accept.intervals {
-        match version {
-            VrrpVersion::V2 => check_interval(interval, version, out),
-            VrrpVersion::V3 => {
-                let message = "version 3 takes the master's interval whatever it is";
-                out.error(codes::ACCEPT_DOES_NOT_FIT, &interval.span, message);
-            }
-        }
-    }
-    let no_auth = accept.no_auth.as_ref().map(|flag| &flag.span);
-    for span in accept.secrets.iter().map(|name| &name.span).chain(no_auth) {
-        if version == VrrpVersion::V3 {
-            let message = "version 3 has no authentication";
-            out.error(codes::ACCEPT_DOES_NOT_FIT, span, message);
-        }
-    }
-}
-
-fn check_priorities(
-    spec: &InstanceSpec,
-    priorities: &[(Option<Span>, Priority)],
-    out: &mut Collector,
-) {
-    let mut seen: BTreeMap<Priority, Option<&Span>> = BTreeMap::new();
-    for (span, priority) in priorities {
-        let at = span.as_ref().unwrap_or(&spec.name.span);
-        let Some(first) = seen.get(priority) else {
-            seen.insert(*priority, span.as_ref());
-            continue;
-        };
-        let diagnostic = if *priority == Priority::OWNER {
-            let message = format!("two owners of the addresses of `{}`", spec.name.value);
-            Diagnostic::error(codes::TWO_OWNERS, at, message)
-        } else {
-            let message = format!("two nodes have priority {priority} in `{}`", spec.name.value);
-            Diagnostic::warning(codes::EQUAL_PRIORITIES, at, message)
-        };
-        out.push(match first {
-            Some(first) => diagnostic.related(first),
-            None => diagnostic,
-        });
-    }
-}
-
-fn check_lints(spec: &InstanceSpec, out: &mut Collector) {
-    if let (Some(false), Some(delay)) = (spec.preempt.enabled, &spec.preempt.delay) {
-        let message = format!("preempt.delay of `{}` has no effect", spec.name.value);
-        out.push(Diagnostic::warning(codes::IDLE_DELAY, &delay.span, message));
-    }
-}
-
 fn vips(spec: &InstanceSpec) -> Vec<VirtualAddress> {
     spec.vips
         .iter()
@@ -432,13 +303,6 @@ fn garp(spec: &InstanceSpec) -> Garp {
         delay_us: spec.garp.delay.unwrap_or(default.delay_us),
         refresh_us: spec.garp.refresh.unwrap_or(default.refresh_us),
         refresh_repeat: spec.garp.refresh_repeat.unwrap_or(default.refresh_repeat),
-    }
-}
-
-fn family_name(family: Family) -> &'static str {
-    match family {
-        Family::Ipv4 => "IPv4",
-        Family::Ipv6 => "IPv6",
     }
 }
 
