@@ -91,6 +91,18 @@ super::declare! {
         remedy: "upgrade the agent on that node, or leave the feature out for its cluster",
         example: "accept: {otherTransport: true} with an agent that knows schema 1",
     }
+    NODE_NOT_HEALTHY = "E3006" {
+        title: "a node was not healthy in time after its change",
+        why: "its instances are neither master nor hear one, so the rollout went no further",
+        remedy: "look at hactl status and at the events of the node; apply again when it is mended",
+        example: "",
+    }
+    NODE_AHEAD = "E3007" {
+        title: "a node runs a newer plan than this controller knows",
+        why: "the store is an older copy, or another controller gave the plan",
+        remedy: "find out which controller is the right one; what runs on the node stays until then",
+        example: "",
+    }
     SECOND_STREAM = "E4001" {
         title: "a second agent with the same identity",
         why: "the first one still answers; two agents with one certificate are a copy or a theft",
