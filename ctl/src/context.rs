@@ -55,7 +55,9 @@ impl Config {
                     .caused_by(&error));
             }
         };
-        serde_json::from_str(&text).map_err(|error| {
+        // By way of an object: serde takes a list for a struct as well.
+        let object = serde_json::from_str(&text).map(serde_json::Value::Object);
+        object.and_then(serde_json::from_value).map_err(|error| {
             Failure::new("E5003", Exit::Error, "the file of contexts is damaged")
                 .at(path.display())
                 .caused_by(&error)

@@ -104,9 +104,12 @@ pub fn describe_node(
     at_us: u64,
     symbols: Symbols,
 ) -> Vec<String> {
-    let cluster = if node.cluster.is_empty() { "no cluster" } else { &node.cluster };
+    let cluster = match node.cluster.as_str() {
+        "" => "in no cluster".to_owned(),
+        cluster => format!("cluster {cluster}"),
+    };
     let mut lines = vec![
-        format!("Node {}   cluster {cluster}", heading(&node.name)),
+        format!("Node {}   {cluster}", heading(&node.name)),
         format!(
             "connection   {}, heard {}",
             connection(node.connection, symbols),
@@ -155,7 +158,11 @@ pub(super) fn rejection(offered: &OfferedPlan) -> Vec<String> {
             .iter()
             .map(|error| {
                 let code = Tone::Bad.paint(&error.code);
-                format!("             {code}: {} ({})", error.message, error.path)
+                let place = match error.path.as_str() {
+                    "" => String::new(),
+                    path => format!(" ({path})"),
+                };
+                format!("             {code}: {}{place}", error.message)
             })
             .collect(),
         PlanPhase::Unknown

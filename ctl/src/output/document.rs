@@ -1,4 +1,5 @@
-//! Documents for programs: schema, kind, data.
+//! Documents for programs: schema and kind, then the fields of the object, or
+//! `items`.
 
 use std::io;
 
@@ -10,7 +11,15 @@ use crate::view::SCHEMA;
 struct Document<'a, T> {
     schema: &'static str,
     kind: &'static str,
+    #[serde(flatten)]
     data: &'a T,
+}
+
+/// Objects of one kind.
+#[derive(Serialize)]
+pub(super) struct List<'a, T> {
+    /// The objects.
+    pub(super) items: &'a [T],
 }
 
 fn document<'a, T>(kind: &'static str, data: &'a T) -> Document<'a, T> {

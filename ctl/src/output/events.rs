@@ -11,10 +11,10 @@ use crate::view::Event;
 /// One event on one line, marked up.
 #[must_use]
 pub fn event_line(event: &Event, symbols: Symbols) -> String {
-    let what = match EventKind::deserialize(&event.kind) {
+    let what = match EventKind::deserialize(&event.what) {
         Ok(kind) => describe(&kind, symbols),
         // A kind of a newer release is shown as it came.
-        Err(_) => event.kind.to_string(),
+        Err(_) => event.what.to_string(),
     };
     let node = if event.node.is_empty() { String::new() } else { format!("{:<14}  ", event.node) };
     format!("{}  {node}{what}", clock(event.at_us))

@@ -115,11 +115,7 @@ pub fn instances(status: &FleetStatus, wide: bool, symbols: Symbols) -> Table {
     let mut table = Table::new(&header);
     for cluster in &status.clusters {
         for instance in &cluster.instances {
-            let health = match instance.masters.len() {
-                0 => Health::Down,
-                1 => Health::Ok,
-                _ => Health::Split,
-            };
+            let health = cluster.health_of(instance);
             let mut cells = vec![
                 cluster.name.clone(),
                 instance.name.clone(),

@@ -131,6 +131,14 @@ impl Out {
         self.stdout.writer.write_all(text.as_bytes())
     }
 
+    /// Prints a list of objects as one document of the schema.
+    ///
+    /// # Errors
+    /// See [`Self::line`].
+    pub fn list<T: Serialize>(&mut self, kind: &'static str, items: &[T]) -> io::Result<()> {
+        self.document(kind, &document::List { items })
+    }
+
     /// Prints one document of a stream: JSON on one line, or a YAML document.
     ///
     /// # Errors
@@ -169,7 +177,7 @@ impl Out {
     /// See [`Self::line`].
     pub fn failure(&mut self, failure: &Failure, trace: Option<&str>) -> io::Result<()> {
         if self.format == Format::Json {
-            let text = document::json_line("error", failure)?;
+            let text = document::json_line("Error", failure)?;
             return self.stderr.writer.write_all(text.as_bytes());
         }
         for line in failure::lines(failure, trace) {

@@ -25,6 +25,8 @@ pub struct Board {
     pub rollout: String,
     clusters: BTreeMap<String, Row>,
     nodes: usize,
+    /// What was said last of each cluster and each node.
+    said: BTreeMap<String, String>,
 }
 
 #[derive(Debug)]
@@ -43,6 +45,7 @@ impl Board {
             rollout: String::new(),
             clusters: BTreeMap::new(),
             nodes: 0,
+            said: BTreeMap::new(),
         }
     }
 
@@ -61,13 +64,20 @@ impl Board {
             }
             ProgressEvent::Node(node) => {
                 let said = self.node_said(node);
-                self.row(&node.cluster).last = format!("{}  {said}", node.node);
+                let last = format!("{}  {said}", node.node);
+                if !self.is_news(format!("{}/{}", node.cluster, node.node), &said) {
+                    return Vec::new();
+                }
+                self.row(&node.cluster).last = last;
                 let mut lines = vec![format!("{:<14}  {:<14}  {said}", node.cluster, node.node)];
                 lines.extend(node.errors.iter().map(|error| format!("  {}", problem(error))));
                 lines
             }
             ProgressEvent::Cluster { cluster, phase, offline } => {
                 let said = self.cluster_said(*phase, offline);
+                if !self.is_news(cluster.clone(), &said) {
+                    return Vec::new();
+                }
                 self.row(cluster).phase = *phase;
                 vec![format!("{cluster:<14}  {said}")]
             }
@@ -78,6 +88,11 @@ impl Board {
                 Vec::new()
             }
         }
+    }
+
+    /// A controller that is asked again begins with what it has said before.
+    fn is_news(&mut self, of: String, said: &str) -> bool {
+        self.said.insert(of, said.to_owned()).is_none_or(|before| before != said)
     }
 
     fn row(&mut self, cluster: &str) -> &mut Row {

@@ -81,6 +81,9 @@ fn addresses_line(counts: &Counts, symbols: Symbols) -> String {
     if counts.addresses_twice > 0 {
         parts.push(Tone::Bad.paint(&format!("{} served twice", counts.addresses_twice)));
     }
+    if counts.addresses_unknown > 0 {
+        parts.push(Tone::Warn.paint(&format!("{} unknown", counts.addresses_unknown)));
+    }
     let parts = parts.join(&format!(" {} ", symbols.dot()));
     format!("VIPS      {:>4}   {parts}", counts.addresses)
 }

@@ -40,7 +40,7 @@ fn list(app: &mut App) -> Outcome {
         .map(|(name, context)| view(name, context, *name == config.current))
         .collect();
     match app.out.format {
-        Format::Json | Format::Yaml => app.out.document("contexts", &contexts)?,
+        Format::Json | Format::Yaml => app.out.list("ContextList", &contexts)?,
         Format::Name => contexts.iter().try_for_each(|context| app.out.line(&context.name))?,
         Format::Table | Format::Wide => {
             let wide = app.out.format == Format::Wide;
@@ -98,7 +98,7 @@ fn show(name: Option<&str>, app: &mut App) -> Outcome {
     let (name, context) = config.pick(name.or(app.global.context.as_deref()))?;
     let view = view(name, context, name == config.current);
     match app.out.format {
-        Format::Json | Format::Yaml => app.out.document("context", &view)?,
+        Format::Json | Format::Yaml => app.out.document("Context", &view)?,
         Format::Name => app.out.line(&view.name)?,
         Format::Table | Format::Wide => {
             output::context(&view).iter().try_for_each(|line| app.out.line(line))?;

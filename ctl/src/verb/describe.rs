@@ -44,7 +44,7 @@ async fn cluster(name: &str, app: &mut App) -> Outcome {
         return Err(missing("cluster", name, []).into());
     };
     let symbols = app.out.symbols;
-    print(app, "cluster", cluster, || output::describe_cluster(cluster, status.at_us, symbols))
+    print(app, "Cluster", cluster, || output::describe_cluster(cluster, status.at_us, symbols))
 }
 
 #[derive(Serialize)]
@@ -68,7 +68,7 @@ async fn node(name: &str, app: &mut App) -> Outcome {
     // Ages are counted by the controller's clock where it told us.
     let at_us = status.as_ref().map_or_else(|| app.now_us(), |status| status.at_us);
     let symbols = app.out.symbols;
-    print(app, "node", &NodeDetails { node, member }, || {
+    print(app, "Node", &NodeDetails { node, member }, || {
         output::describe_node(node, member, at_us, symbols)
     })
 }
@@ -100,7 +100,7 @@ async fn instance(name: &str, app: &mut App) -> Outcome {
     let details =
         InstanceDetails { cluster: &cluster.name, instance, nodes: cluster.nodes.as_slice() };
     let symbols = app.out.symbols;
-    print(app, "instance", &details, || {
+    print(app, "Instance", &details, || {
         output::describe_instance(cluster, instance, status.at_us, symbols)
     })
 }

@@ -42,7 +42,7 @@ pub(super) async fn run(args: &Diff, app: &mut App) -> Outcome {
     let lines = output::manifest_diff(&before, &after);
     match app.out.format {
         Format::Json | Format::Yaml => {
-            app.out.document("revisions", &Revisions { before: &before, after: &after })?;
+            app.out.document("RevisionDiff", &Revisions { before: &before, after: &after })?;
         }
         Format::Table | Format::Wide | Format::Name => {
             lines.iter().try_for_each(|line| app.out.line(line))?;

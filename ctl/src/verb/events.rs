@@ -138,7 +138,7 @@ async fn print_all(
 
 fn print(event: &Event, app: &mut App) -> std::io::Result<()> {
     match app.out.format {
-        Format::Json | Format::Yaml => app.out.streamed("event", event),
+        Format::Json | Format::Yaml => app.out.streamed("Event", event),
         Format::Table | Format::Wide | Format::Name => {
             app.out.line(&output::event_line(event, app.out.symbols))?;
             app.out.flush()

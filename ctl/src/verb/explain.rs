@@ -45,7 +45,7 @@ fn one(code: &str, app: &mut App) -> Outcome {
     };
     match app.out.format {
         Format::Json | Format::Yaml => {
-            app.out.document("explanation", &Entry::from(explanation))?
+            app.out.document("Explanation", &Entry::from(explanation))?
         }
         Format::Name => app.out.line(explanation.code.as_str())?,
         Format::Table | Format::Wide => app.out.raw(explanation.to_string().as_bytes())?,
@@ -58,7 +58,7 @@ fn list(app: &mut App) -> Outcome {
     // Remarks (W) stand among the errors of their hundreds.
     entries.sort_by_key(|entry| &entry.code[1..]);
     match app.out.format {
-        Format::Json | Format::Yaml => app.out.document("explanations", &entries)?,
+        Format::Json | Format::Yaml => app.out.list("ExplanationList", &entries)?,
         Format::Name => entries.iter().try_for_each(|entry| app.out.line(entry.code))?,
         Format::Table | Format::Wide => {
             let table = output::codes(entries.iter().map(|entry| (entry.code, entry.title)));

@@ -156,7 +156,7 @@ impl Screen {
     fn show(&mut self, progress: &Progress, app: &mut App) -> Result<(), Stop> {
         let lines = self.board.handle(&progress.event);
         match (self.form, &mut self.live) {
-            (ProgressForm::Json, _) => app.out.streamed("progress", progress)?,
+            (ProgressForm::Json, _) => app.out.streamed("Progress", progress)?,
             (ProgressForm::Auto, Some(live)) => {
                 if matches!(progress.event, ProgressEvent::Stored { .. }) {
                     live.keep(&lines)?;

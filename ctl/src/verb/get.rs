@@ -28,7 +28,7 @@ fn print<T: Serialize>(
     table: impl FnOnce(bool) -> Table,
 ) -> Outcome {
     match app.out.format {
-        Format::Json | Format::Yaml => app.out.document(kind, &data)?,
+        Format::Json | Format::Yaml => app.out.list(kind, data)?,
         Format::Name => data.iter().try_for_each(|object| app.out.line(&name(object)))?,
         Format::Table => app.out.table(&table(false))?,
         Format::Wide => app.out.table(&table(true))?,
@@ -89,7 +89,7 @@ async fn clusters(args: &Get, app: &mut App) -> Outcome {
     let symbols = app.out.symbols;
     print(
         app,
-        "clusters",
+        "ClusterList",
         &status.clusters,
         |cluster| cluster.name.clone(),
         |wide| output::clusters(&status, wide, symbols),
@@ -103,7 +103,7 @@ pub(super) async fn nodes(names: &[String], app: &mut App) -> Outcome {
     let (symbols, now_us) = (app.out.symbols, app.now_us());
     print(
         app,
-        "nodes",
+        "NodeList",
         &nodes,
         |node| node.name.clone(),
         |wide| output::nodes(&nodes, wide, now_us, symbols),
@@ -142,13 +142,13 @@ async fn instances(args: &Get, app: &mut App) -> Outcome {
     }
     let symbols = app.out.symbols;
     let name = |member: &Member<'_>| format!("{}/{}", member.cluster, member.instance.name);
-    print(app, "instances", &members, name, |wide| output::instances(&status, wide, symbols))
+    print(app, "InstanceList", &members, name, |wide| output::instances(&status, wide, symbols))
 }
 
 async fn secrets(names: &[String], app: &mut App) -> Outcome {
     let mut secrets = app.controller()?.secrets().await?;
     keep(&mut secrets, names, "secret", |secret| &secret.name)?;
-    print(app, "secrets", &secrets, |secret| secret.name.clone(), |_| output::secrets(&secrets))
+    print(app, "SecretList", &secrets, |secret| secret.name.clone(), |_| output::secrets(&secrets))
 }
 
 async fn revisions(args: &Get, app: &mut App) -> Outcome {
@@ -158,7 +158,7 @@ async fn revisions(args: &Get, app: &mut App) -> Outcome {
     let list = app.controller()?.revisions(args.limit).await?;
     print(
         app,
-        "revisions",
+        "RevisionList",
         &list,
         |revision| revision.id.number.to_string(),
         |wide| output::revisions(&list, wide),

@@ -17,6 +17,7 @@ use crate::output::{self, Format};
 
 /// What was made.
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Made {
     fleet: String,
     context: String,
@@ -117,7 +118,7 @@ fn keep(context: &Context, made: &InitOutcome) -> Result<Vec<PathBuf>, Failure> 
 
 fn report(made: &Made, app: &mut App) -> std::io::Result<()> {
     match app.out.format {
-        Format::Json | Format::Yaml => app.out.document("init", made),
+        Format::Json | Format::Yaml => app.out.document("NewFleet", made),
         Format::Table | Format::Wide | Format::Name => {
             output::fleet_made(&made.fleet, &made.context, &made.pki, &made.ca_sha256, &made.files)
                 .iter()

@@ -20,7 +20,7 @@ async fn join_token(args: &JoinToken, app: &mut App) -> Outcome {
     only(app, "node join-token", &[Format::Table, Format::Json, Format::Yaml])?;
     let token = app.controller()?.join_token(&args.node, args.ttl.micros()).await?;
     match app.out.format {
-        Format::Json | Format::Yaml => app.out.document("join_token", &token)?,
+        Format::Json | Format::Yaml => app.out.document("JoinToken", &token)?,
         Format::Table | Format::Wide | Format::Name => {
             output::join_token(&token).iter().try_for_each(|line| app.out.line(line))?;
         }

@@ -31,7 +31,7 @@ pub(super) async fn changes(
 ) -> Outcome {
     let report = app.controller()?.plan(files, replace).await?;
     match app.out.format {
-        Format::Json | Format::Yaml => app.out.document("plan", &report)?,
+        Format::Json | Format::Yaml => app.out.document("Plan", &report)?,
         Format::Table | Format::Wide | Format::Name if report.errors.is_empty() => {
             lines(&report, app.out.symbols).iter().try_for_each(|line| app.out.line(line))?;
         }

@@ -55,7 +55,7 @@ fn lines(status: &FleetStatus, args: &Status, age_us: u64, app: &App) -> Vec<Str
 
 fn show(status: &FleetStatus, args: &Status, age_us: u64, app: &mut App) -> std::io::Result<()> {
     match app.out.format {
-        Format::Json | Format::Yaml => app.out.document("status", status),
+        Format::Json | Format::Yaml => app.out.document("Status", status),
         Format::Name => status.clusters.iter().try_for_each(|cluster| app.out.line(&cluster.name)),
         Format::Table | Format::Wide => {
             lines(status, args, age_us, app).iter().try_for_each(|line| app.out.line(line))
@@ -66,7 +66,7 @@ fn show(status: &FleetStatus, args: &Status, age_us: u64, app: &mut App) -> std:
 fn show_local(status: &LocalStatus, age_us: u64, app: &mut App) -> Outcome {
     only(app, "status --local", &[Format::Table, Format::Wide, Format::Json, Format::Yaml])?;
     match app.out.format {
-        Format::Json | Format::Yaml => app.out.document("local_status", status)?,
+        Format::Json | Format::Yaml => app.out.document("LocalStatus", status)?,
         Format::Table | Format::Wide | Format::Name => {
             output::local_status(status, age_us, app.out.symbols)
                 .iter()
@@ -147,7 +147,7 @@ fn paint(
         return app.out.note(&format!("{trouble}; trying again"));
     }
     match app.out.format {
-        Format::Json | Format::Yaml if fresh => app.out.streamed("status", status),
+        Format::Json | Format::Yaml if fresh => app.out.streamed("Status", status),
         Format::Table | Format::Wide | Format::Name if fresh => {
             show(status, args, age_us, app)?;
             app.out.line("")?;

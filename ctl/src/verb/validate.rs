@@ -32,7 +32,7 @@ pub(super) fn run(args: &Validate, app: &mut App) -> Outcome {
     match app.out.format {
         Format::Json | Format::Yaml => {
             let [errors, warnings] = [errors, warnings].map(|list| list.iter().map(view).collect());
-            app.out.document("validation", &Validation { errors, warnings })?;
+            app.out.document("Validation", &Validation { errors, warnings })?;
         }
         Format::Table | Format::Wide | Format::Name => {
             show(&errors, &warnings, app)?;

@@ -20,7 +20,7 @@ pub(super) fn run(app: &mut App) -> Outcome {
     let version = env!("CARGO_PKG_VERSION");
     match app.out.format {
         Format::Json | Format::Yaml => {
-            app.out.document("version", &Version { version, schema: SCHEMA })?;
+            app.out.document("Version", &Version { version, schema: SCHEMA })?;
         }
         Format::Table | Format::Wide | Format::Name => app.out.line(&format!("hactl {version}"))?,
     }

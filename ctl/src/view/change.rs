@@ -6,7 +6,7 @@ use super::{ManifestError, Problem, RevisionRef};
 
 /// How hard a change is for the node's traffic, the easiest first.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "camelCase")]
 pub enum ChangeClass {
     /// This hactl does not know the class.
     Unknown,
@@ -24,6 +24,7 @@ pub enum ChangeClass {
 
 /// One field of a plan.
 #[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct FieldChange {
     /// Where in the plan.
     pub path: String,
@@ -35,6 +36,7 @@ pub struct FieldChange {
 
 /// The change of one node.
 #[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct NodeChange {
     /// Its cluster.
     pub cluster: String,
@@ -52,6 +54,7 @@ pub struct NodeChange {
 
 /// What applying would change.
 #[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct PlanReport {
     /// The revision that it was compared with; none before the first.
     pub base: Option<RevisionRef>,

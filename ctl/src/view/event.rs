@@ -5,6 +5,7 @@ use serde_json::Value;
 
 /// One event of one node.
 #[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Event {
     /// Place in the controller's history; none on an agent's socket.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -23,9 +24,9 @@ pub struct Event {
     pub at_us: u64,
     /// The node's time since boot.
     pub boot_us: u64,
-    /// The kind with its fields, as the node wrote it: newer agents may send
-    /// kinds that this hactl does not know.
-    pub kind: Value,
+    /// What happened, as the node wrote it: newer agents may send kinds of
+    /// events that this hactl does not know.
+    pub what: Value,
     /// Trace of what caused it, where known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,

@@ -8,7 +8,7 @@ use super::{PlanPhase, Problem, RevisionRef};
 
 /// How something is, the best first.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "camelCase")]
 pub enum Health {
     /// All is well.
     Ok,
@@ -24,7 +24,7 @@ pub enum Health {
 
 /// Whether a node is connected to the controller.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "camelCase")]
 pub enum Connection {
     /// Its stream is up.
     Online,
@@ -36,6 +36,7 @@ pub enum Connection {
 
 /// Everything that `hactl status` shows.
 #[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct FleetStatus {
     /// Name of the fleet, from the context.
     pub fleet: String,
@@ -63,6 +64,7 @@ pub struct FleetStatus {
 
 /// The newest rollout in short.
 #[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Rollout {
     /// Its name.
     pub name: String,
@@ -78,6 +80,7 @@ pub struct Rollout {
 
 /// Sums over clusters.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Counts {
     /// Clusters that are well.
     pub ok: usize,
@@ -97,7 +100,9 @@ pub struct Counts {
     pub addresses: usize,
     /// Addresses with exactly one master.
     pub addresses_served: usize,
-    /// Addresses with no master, as far as is known.
+    /// Addresses of clusters of which not enough is known.
+    pub addresses_unknown: usize,
+    /// Addresses with no master.
     pub addresses_dark: usize,
     /// Addresses with more than one.
     pub addresses_twice: usize,
@@ -121,11 +126,12 @@ impl Counts {
             for instance in &cluster.instances {
                 let addresses = instance.addresses.len();
                 counts.addresses += addresses;
-                match instance.masters.len() {
-                    0 => counts.addresses_dark += addresses,
-                    1 => counts.addresses_served += addresses,
-                    _ => counts.addresses_twice += addresses,
-                }
+                *match cluster.health_of(instance) {
+                    Health::Unknown => &mut counts.addresses_unknown,
+                    Health::Down => &mut counts.addresses_dark,
+                    Health::Split => &mut counts.addresses_twice,
+                    Health::Ok | Health::Degraded => &mut counts.addresses_served,
+                } += addresses;
             }
         }
         counts
@@ -134,6 +140,7 @@ impl Counts {
 
 /// One line of the attention list.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Attention {
     /// How bad.
     pub severity: Health,
@@ -202,6 +209,7 @@ impl Health {
 
 /// A cluster.
 #[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Cluster {
     /// Its name.
     pub name: String,
@@ -230,6 +238,18 @@ impl Cluster {
         self.nodes.iter().filter(|node| node.connection == Connection::Online).count()
     }
 
+    /// Whether one of its instances is served. What is not known any more is
+    /// not shown as if it still were.
+    #[must_use]
+    pub fn health_of(&self, instance: &Instance) -> Health {
+        match (self.health, instance.masters.len()) {
+            (Health::Unknown, _) => Health::Unknown,
+            (_, 0) => Health::Down,
+            (_, 1) => Health::Ok,
+            (_, _) => Health::Split,
+        }
+    }
+
     /// Whether it has all these labels.
     #[must_use]
     pub fn has_labels(&self, labels: &[(String, String)]) -> bool {
@@ -239,6 +259,7 @@ impl Cluster {
 
 /// Something that is wrong.
 #[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Finding {
     /// How bad.
     pub severity: Health,
@@ -252,6 +273,7 @@ pub struct Finding {
 
 /// A virtual router across the nodes of its cluster.
 #[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Instance {
     /// Its name, unique in the cluster.
     pub name: String,
@@ -267,6 +289,7 @@ pub struct Instance {
 
 /// A node as a member of its cluster.
 #[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ClusterNode {
     /// Its name.
     pub name: String,
@@ -288,6 +311,7 @@ pub struct ClusterNode {
 
 /// Identity of a plan.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct PlanRef {
     /// Life of the controller's store, 16 hex digits.
     pub epoch: String,
@@ -299,6 +323,7 @@ pub struct PlanRef {
 
 /// What became of a plan.
 #[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct OfferedPlan {
     /// Which plan.
     pub plan: Option<PlanRef>,
@@ -312,6 +337,7 @@ pub struct OfferedPlan {
 
 /// A virtual router on one node.
 #[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct NodeInstance {
     /// Its name.
     pub name: String,
@@ -341,6 +367,7 @@ pub struct NodeInstance {
 
 /// A master that was heard.
 #[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Seen {
     /// Source of its adverts.
     pub address: String,

@@ -6,6 +6,7 @@ use super::{NodeInstance, OfferedPlan, PlanPhase, PlanRef};
 
 /// An agent, asked through its socket.
 #[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct LocalStatus {
     /// The node.
     pub node: String,
@@ -27,6 +28,7 @@ pub struct LocalStatus {
 
 /// The connection of an agent to its controller.
 #[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Session {
     /// Address of the controller.
     pub controller: String,

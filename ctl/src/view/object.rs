@@ -6,6 +6,7 @@ use super::{Connection, OfferedPlan, PlanRef};
 
 /// Identity of a revision.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct RevisionRef {
     /// Life of the controller's store, 16 hex digits.
     pub epoch: String,
@@ -17,6 +18,7 @@ pub struct RevisionRef {
 
 /// A revision.
 #[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Revision {
     /// Which.
     pub id: RevisionRef,
@@ -30,6 +32,7 @@ pub struct Revision {
 
 /// A node of the fleet.
 #[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Node {
     /// Its name.
     pub name: String,
@@ -55,6 +58,7 @@ pub struct Node {
 
 /// A secret: never its value.
 #[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Secret {
     /// Its name.
     pub name: String,
@@ -64,6 +68,7 @@ pub struct Secret {
 
 /// One manifest of a revision.
 #[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Manifest {
     /// The file, as whoever applied it named it.
     pub name: String,
@@ -73,6 +78,7 @@ pub struct Manifest {
 
 /// The manifests of a revision.
 #[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Manifests {
     /// Which revision.
     pub revision: Option<RevisionRef>,
@@ -82,6 +88,7 @@ pub struct Manifests {
 
 /// A token that lets one node join once.
 #[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct JoinToken {
     /// The node.
     pub node: String,
@@ -106,6 +113,7 @@ pub struct RenderedPlan {
 
 /// A context.
 #[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ContextView {
     /// Its name.
     pub name: String,

@@ -6,7 +6,7 @@ use super::RevisionRef;
 
 /// How far a plan got on a node.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "camelCase")]
 pub enum PlanPhase {
     /// Nothing was reported, or this hactl does not know the phase.
     Unknown,
@@ -26,7 +26,7 @@ pub enum PlanPhase {
 
 /// How far a cluster is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "camelCase")]
 pub enum ClusterPhase {
     /// Its turn has not come.
     Waiting,
@@ -42,7 +42,7 @@ pub enum ClusterPhase {
 
 /// How a rollout ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "camelCase")]
 pub enum Outcome {
     /// It has not ended, or this hactl does not know how.
     None,
@@ -58,6 +58,7 @@ pub enum Outcome {
 
 /// Why a plan was not taken.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Problem {
     /// Stable code.
     pub code: String,
@@ -71,6 +72,7 @@ pub struct Problem {
 
 /// A mistake in a manifest.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ManifestError {
     /// Stable code.
     pub code: String,
@@ -91,6 +93,7 @@ pub struct ManifestError {
 
 /// News of a node.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct NodeProgress {
     /// Its cluster.
     pub cluster: String,
@@ -106,6 +109,7 @@ pub struct NodeProgress {
 
 /// One thing that happened in a rollout.
 #[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Progress {
     /// Time on the controller.
     pub at_us: u64,
@@ -115,7 +119,7 @@ pub struct Progress {
 
 /// What happened in a rollout.
 #[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum ProgressEvent {
     /// The manifests are wrong; nothing was stored.
     Invalid {

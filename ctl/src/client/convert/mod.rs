@@ -96,7 +96,7 @@ fn node_event(position: Option<v1::SpoolPosition>, event: Option<v1::NodeEvent>)
         sequence: position.sequence,
         at_us: event.at_us,
         boot_us: event.boot_us,
-        kind: serde_json::from_str(&event.kind_json)
+        what: serde_json::from_str(&event.kind_json)
             .unwrap_or_else(|_| Value::String(event.kind_json.clone())),
         traceparent: Some(event.traceparent).filter(|text| !text.is_empty()),
     }
