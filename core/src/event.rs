@@ -51,7 +51,8 @@ pub enum Event<'a> {
     /// Stop for good: priority 0 as master, let go of all addresses.
     Stop,
     /// Stop so that the next process of this node can go on as master: one
-    /// more advert, addresses stay.
+    /// more advert, addresses stay. An instance that advertises faster than
+    /// once a second stops for good: no process starts within three intervals.
     StopForRestart,
     /// First event of a process that follows a [`Event::StopForRestart`]
     /// within three intervals of the instance: go on as master. `masters`

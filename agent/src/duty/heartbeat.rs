@@ -34,7 +34,6 @@ pub(super) struct Heartbeats {
     map: MappedWords,
     before: BTreeMap<InstanceName, Timestamp>,
     slots: BTreeMap<InstanceName, Slot>,
-    frozen: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +51,7 @@ impl Heartbeats {
         map.words().iter().filter(|word| get(word) != 0).for_each(|word| put(word, 0));
         put_text(&map.words()[1..=BOOT_ID_WORDS], boot_id);
         put(&map.words()[0], MAGIC);
-        Ok(Self { map, before, slots: BTreeMap::new(), frozen: false })
+        Ok(Self { map, before, slots: BTreeMap::new() })
     }
 
     /// Names of the instances of `plan` that advertised as master less than
@@ -94,9 +93,6 @@ impl Heartbeats {
 
     /// The instance became master, or ceased to be.
     pub(super) fn set_master(&mut self, name: &InstanceName, master: bool) {
-        if self.frozen {
-            return;
-        }
         if let Some(slot) = self.slots.get_mut(name) {
             slot.master = master;
             if !master {
@@ -110,11 +106,6 @@ impl Heartbeats {
         if let Some(slot) = self.slots.get(name).filter(|slot| slot.master) {
             put(&slot_words(self.map.words(), slot.number)[NAME_WORDS], now.as_nanos());
         }
-    }
-
-    /// Keeps the times as they are, for the process that follows.
-    pub(super) fn freeze(&mut self) {
-        self.frozen = true;
     }
 
     /// Forgets all times: nobody goes on from here.
@@ -247,16 +238,6 @@ mod tests {
         assert_eq!(resumable(&path, BOOT, seconds(101)), []);
         earlier_process(&path).clear();
         assert_eq!(resumable(&path, BOOT, seconds(101)), []);
-    }
-
-    #[test]
-    fn a_frozen_table_keeps_its_times() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("heartbeats");
-        let mut beats = earlier_process(&path);
-        beats.freeze();
-        beats.set_master(&name("web"), false);
-        assert_eq!(resumable(&path, BOOT, seconds(101)), [name("web")]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The loop: hear, let the core act, do what it says, sleep until it wants to
 //! be called again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::AsFd as _;
@@ -10,6 +10,7 @@ use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
 
 use ha_core::event::Link;
+use ha_core::kernel::Place;
 use ha_core::{Deadline, DeadlineReason, Effect, Event, NodeCore, Received, Timestamp};
 use ha_model::event::EventKind;
 use ha_model::ids::{InstanceName, InterfaceName};
@@ -20,7 +21,7 @@ use super::handle::{DutyStatus, Mailbox, PlanOrder, StopMode};
 use super::heartbeat::Heartbeats;
 use super::outbox::{Note, Outbox};
 use super::wires::{Ear, Wires, names};
-use crate::kernel::{KernelNews, KernelPort};
+use crate::kernel::{Failure, KernelNews, KernelPort};
 
 const TIMER: Token = Token(0);
 const WAKE: Token = Token(1);
@@ -34,7 +35,7 @@ const DRAIN: usize = 512;
 /// Status is published this often, and at most this late after a change.
 const STATUS_PERIOD: Duration = Duration::from_secs(1);
 const STATUS_DELAY: Duration = Duration::from_millis(20);
-/// How long a final stop waits for the kernel to remove the addresses.
+/// How long a stop waits for the kernel to remove addresses.
 const STOP_LIMIT: Duration = Duration::from_secs(2);
 /// Longest advert interval a node without a plan reckons with.
 const NO_INTERVAL: Duration = Duration::from_secs(1);
@@ -58,7 +59,7 @@ enum Stage {
     /// The kernel thread has not told of every interface yet.
     Starting,
     Running,
-    /// Addresses are being removed; until then, or until this moment.
+    /// The kernel is still catching up; until it has, or until this moment.
     Stopping(Timestamp),
 }
 
@@ -79,6 +80,8 @@ pub(super) struct Duty {
     wanted: u64,
     /// Last generation that the kernel showed, and whether all of it.
     settled: (u64, bool),
+    /// Wanted addresses that were not there at the last look.
+    failing: BTreeSet<Place>,
     changed_at: Option<Timestamp>,
     published_at: Timestamp,
     armed: Option<u64>,
@@ -99,6 +102,7 @@ impl Duty {
             half_interval: NO_INTERVAL / 2,
             wanted: 0,
             settled: (0, true),
+            failing: BTreeSet::new(),
             changed_at: None,
             published_at: Timestamp::ZERO,
             armed: None,
@@ -126,7 +130,7 @@ impl Duty {
             self.parts.mailbox.wake.clear();
             self.hear_kernel(now)?;
             self.take_order(now);
-            self.take_stop(now)?;
+            self.take_stop(now);
         }
         let ears = ready.iter().filter_map(|token| Ear::of(*token));
         if self.is_late(now) {
@@ -170,18 +174,30 @@ impl Duty {
                 self.refit(now);
             }
             KernelNews::Ready => {
-                self.stage = Stage::Running;
+                if self.stage == Stage::Starting {
+                    self.stage = Stage::Running;
+                }
                 self.take_order(now);
             }
-            KernelNews::Converged { generation, failed } => {
-                self.settled = (generation, failed.is_empty());
-                self.handle(Event::Converged { generation, failed: &failed }, now);
-                self.changed(now);
-            }
+            KernelNews::Converged { generation, failed } => self.converged(generation, failed, now),
             KernelNews::PutBack { interface, address } => {
                 self.handle(Event::AddressPutBack { interface: &interface, address }, now);
             }
         }
+    }
+
+    fn converged(&mut self, generation: u64, failed: Vec<Failure>, now: Timestamp) {
+        self.settled = (generation, failed.is_empty());
+        let places: Vec<Place> = failed.iter().map(|failure| failure.place.clone()).collect();
+        self.handle(Event::Converged { generation, failed: &places }, now);
+        for Failure { place: (interface, address), reason } in failed {
+            let known = self.failing.contains(&(interface.clone(), address));
+            if let Some(reason) = reason.filter(|_| !known) {
+                self.report(EventKind::AddressFailed { address, interface, reason }, now);
+            }
+        }
+        self.failing = places.into_iter().collect();
+        self.changed(now);
     }
 
     /// Fits the sockets to plan and links, and tells the core which interfaces
@@ -238,27 +254,18 @@ impl Duty {
         self.changed(now);
     }
 
-    fn take_stop(&mut self, now: Timestamp) -> ControlFlow<()> {
-        let Some(mode) = self.parts.mailbox.stop() else { return ControlFlow::Continue(()) };
+    fn take_stop(&mut self, now: Timestamp) {
+        let Some(mode) = self.parts.mailbox.stop() else { return };
         if matches!(self.stage, Stage::Stopping(_)) {
-            return ControlFlow::Continue(());
+            return;
         }
+        self.stage = Stage::Stopping(now + STOP_LIMIT);
         match mode {
             StopMode::Final => {
                 self.handle(Event::Stop, now);
-                self.send(now);
                 self.parts.heartbeats.clear();
-                self.stage = Stage::Stopping(now + STOP_LIMIT);
-                ControlFlow::Continue(())
             }
-            StopMode::ForRestart => {
-                self.parts.heartbeats.freeze();
-                self.handle(Event::StopForRestart, now);
-                self.send(now);
-                self.want();
-                self.publish_now(now);
-                ControlFlow::Break(())
-            }
+            StopMode::ForRestart => self.handle(Event::StopForRestart, now),
         }
     }
 

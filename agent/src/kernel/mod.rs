@@ -8,6 +8,6 @@ mod port;
 mod task;
 
 pub use netlink::NetlinkError;
-pub(crate) use port::{KernelNews, KernelPort};
+pub(crate) use port::{Failure, KernelNews, KernelPort};
 pub(crate) use task::start;
 pub use task::{StartError, release};

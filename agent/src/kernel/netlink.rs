@@ -205,7 +205,55 @@ fn message(index: u32, address: IpNet) -> AddressMessage {
     message
 }
 
+/// Whether this kernel keeps `IFA_PROTO`: from Linux 5.18 on. What can't be
+/// read counts as an old one.
+pub(super) fn kernel_keeps_marks() -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    is_at_least_5_18(&release)
+}
+
+fn is_at_least_5_18(release: &str) -> bool {
+    let mut numbers = release.split(|it: char| !it.is_ascii_digit()).map(str::parse::<u32>);
+    let (major, minor) = (numbers.next(), numbers.next());
+    matches!((major, minor), (Some(Ok(major)), Some(Ok(minor))) if (major, minor) >= (5, 18))
+}
+
 /// Whether `message` carries our mark.
 pub(super) fn is_marked(message: &AddressMessage) -> bool {
     message.attributes.contains(&AddressAttribute::Protocol(AddressProtocol::Other(MARK)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_are_kept_from_linux_5_18_on() {
+        for (release, keeps) in [
+            ("5.18.0", true),
+            ("6.1.0-18-amd64", true),
+            ("10.0", true),
+            ("5.17.15-arch1", false),
+            ("4.19.0", false),
+            ("", false),
+        ] {
+            assert_eq!(is_at_least_5_18(release), keeps, "{release}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_marked_and_single_ipv6_ones_are_no_source() {
+        let single = message(2, "2001:db8::9/128".parse().unwrap());
+        assert!(is_marked(&single));
+        let life = single
+            .attributes
+            .iter()
+            .any(|it| matches!(it, AddressAttribute::CacheInfo(life) if life.ifa_preferred == 0));
+        assert!(life, "{single:?}");
+        let of_prefix = message(2, "2001:db8::9/64".parse().unwrap());
+        assert!(
+            !of_prefix.attributes.iter().any(|it| matches!(it, AddressAttribute::CacheInfo(_)))
+        );
+        assert!(is_marked(&message(2, "10.0.0.9/24".parse().unwrap())));
+    }
 }

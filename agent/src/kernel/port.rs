@@ -7,6 +7,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use ha_core::Desired;
 use ha_core::event::Link;
+use ha_core::kernel::Place;
 use ha_model::ids::InterfaceName;
 use ha_sys::{EventFd, WakePipe};
 use ipnet::IpNet;
@@ -25,9 +26,18 @@ pub(crate) enum KernelNews {
     /// Every interface was told of; comes once, at start.
     Ready,
     /// The kernel shows this generation, but for `failed`.
-    Converged { generation: u64, failed: Vec<(InterfaceName, IpNet)> },
+    Converged { generation: u64, failed: Vec<Failure> },
     /// Somebody removed an address of ours; it is there again.
     PutBack { interface: InterfaceName, address: IpNet },
+}
+
+/// An address that is wanted and not there.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Failure {
+    pub(crate) place: Place,
+    /// What the kernel said, or that it was removed too often; `None` while its
+    /// interface is missing or down, which is told otherwise.
+    pub(crate) reason: Option<String>,
 }
 
 /// The duty thread's way to the kernel thread. Dropping it ends that thread.

@@ -20,8 +20,8 @@ use tokio::net::unix::pipe;
 
 use super::ledger::LedgerFile;
 use super::mirror::Mirror;
-use super::netlink::{Message, Netlink, NetlinkError, Outcome};
-use super::port::{DutyEnded, KernelNews, KernelPort, NEWS, NewsSender};
+use super::netlink::{self, Message, Netlink, NetlinkError, Outcome};
+use super::port::{DutyEnded, Failure, KernelNews, KernelPort, NEWS, NewsSender};
 
 /// Name of the list of own addresses in the run directory.
 const LEDGER: &str = "addresses.json";
@@ -138,8 +138,10 @@ struct Task {
     to_put_back: BTreeSet<Place>,
     refused: BTreeMap<Place, String>,
     told_links: BTreeMap<InterfaceName, Link>,
-    told: Option<(u64, Vec<Place>)>,
+    told: Option<(u64, Vec<Failure>)>,
     told_ready: bool,
+    /// The kernel keeps marks on addresses.
+    marks: bool,
 }
 
 impl Task {
@@ -159,6 +161,7 @@ impl Task {
             told_links: BTreeMap::new(),
             told: None,
             told_ready: false,
+            marks: netlink::kernel_keeps_marks(),
         }
     }
 
@@ -345,7 +348,8 @@ impl Task {
                 self.news.send(KernelNews::PutBack { interface, address }).await?;
             }
         }
-        let failed = self.converger.missing(desired, &observed);
+        let missing = self.converger.missing(desired, &observed).into_iter();
+        let failed: Vec<Failure> = missing.map(|place| self.failure(place)).collect();
         let state = (desired.generation, failed);
         if self.told.as_ref() != Some(&state) {
             let (generation, failed) = state.clone();
@@ -355,12 +359,18 @@ impl Task {
         Ok(())
     }
 
+    fn failure(&self, place: Place) -> Failure {
+        let given_up = || "it was removed by others too often".to_owned();
+        let reason = self.refused.get(&place).cloned();
+        let reason = reason.or_else(|| self.converger.has_given_up(&place).then(given_up));
+        Failure { place, reason }
+    }
+
     async fn tell_links(&mut self) -> Result<(), DutyEnded> {
-        let named = |place: &Place| {
-            self.converger.ledger().contains(place)
-                || self.desired.as_ref().is_some_and(|it| it.addresses.contains_key(place))
-        };
-        let links = self.mirror.links(named);
+        // Where there are marks they tell, so that an owner's own address, which
+        // is a virtual one too, stays a source.
+        let listed = |place: &Place| !self.marks && self.converger.ledger().contains(place);
+        let links = self.mirror.links(listed);
         let gone: Vec<InterfaceName> =
             self.told_links.keys().filter(|name| !links.contains_key(*name)).cloned().collect();
         for name in gone {

@@ -141,6 +141,19 @@ fn a_restart_keeps_the_addresses_and_goes_on() {
 }
 
 #[test]
+fn with_fast_adverts_a_restart_gives_the_addresses_to_a_peer() {
+    let mut fast = plan();
+    fast.instances[0].interval_us = Micros::from_millis(990);
+    let mut bench = master();
+    bench.run(&fast);
+    bench.at(bench.now, Event::StopForRestart);
+    let advert = bench.core.advert(InstanceId(0)).expect("the last advert can be fetched");
+    let (_, message) = advert.datagrams().next().expect("there are peers");
+    assert_eq!(message[2], 0, "priority 0");
+    assert!(bench.core.desired().addresses.values().all(|wanted| !wanted));
+}
+
+#[test]
 fn an_interface_that_comes_too_late_resumes_nothing() {
     let mut bench = Bench::empty();
     let names = ["VI_1".parse().expect("a name")];

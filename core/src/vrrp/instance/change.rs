@@ -1,6 +1,7 @@
 //! What changes an instance in place: its plan, and the interfaces.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use ha_model::event::Cause;
 use ha_model::plan::{Family, Transport};
@@ -9,6 +10,9 @@ use ipnet::IpNet;
 
 use super::{Attachment, Delay, Input, Instance, Out};
 use crate::vrrp::settings::Settings;
+
+/// Three of these are enough for a process to start in.
+const RESTART_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Instance {
     /// Goes over to other settings of the same virtual router. Nothing that
@@ -116,9 +120,12 @@ impl Instance {
         }
     }
 
-    /// One last advert for a process that goes on in our place, or nothing.
+    /// One last advert for a process that goes on in our place. With adverts
+    /// too fast for that a peer takes over instead.
     pub(crate) fn hand_over(&mut self, out: &mut Out<'_>) {
-        if self.state == VrrpState::Master {
+        if self.settings.interval() < RESTART_INTERVAL {
+            self.step(Input::Release(Cause::Stop), out);
+        } else if self.state == VrrpState::Master {
             self.send(self.settings.priority(), out);
         }
     }
