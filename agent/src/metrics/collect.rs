@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ha_model::status::{InstanceCounters, InstanceStatus, VrrpState};
 use prometheus_client::collector::Collector;
@@ -102,8 +103,11 @@ impl Collector for StatusCollector {
         let encoder = &mut encoder;
         single(encoder, "keepalived_up", "The agent runs", 1)?;
         single(encoder, "ha_settled", "The kernel shows what it should", status.settled.into())?;
-        let at = i64::try_from(status.at_us / 1_000_000).unwrap_or(i64::MAX);
-        single(encoder, "ha_status_time_seconds", "When these figures were true", at)?;
+        let at = Duration::from_micros(status.at_us).as_secs_f64();
+        let help = "When these figures were true, since 1970";
+        let time =
+            encoder.encode_descriptor("ha_status_time_seconds", help, None, MetricType::Gauge)?;
+        ConstGauge::new(at).encode(time)?;
         for (name, help, value) in GAUGES {
             let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             for instance in &status.instances {
@@ -172,7 +176,7 @@ mod tests {
             addresses_failed: vec![],
             counters,
         };
-        DutyStatus { instances: vec![instance], settled: true, at_us: 3_000_000 }
+        DutyStatus { instances: vec![instance], settled: true, at_us: 3_250_000 }
     }
 
     #[test]
@@ -185,7 +189,7 @@ mod tests {
             r#"keepalived_vrrp_state{iname="web",intf="eth0",vrid="51"} 2"#,
             r#"keepalived_advertisements_sent_total{iname="web",intf="eth0",vrid="51"} 7"#,
             r#"ha_adverts_dropped_total{iname="web",intf="eth0",vrid="51",reason="checksum"} 2"#,
-            "ha_status_time_seconds 3",
+            "ha_status_time_seconds 3.25",
         ] {
             assert!(text.lines().any(|it| it == line), "{line} is missing in:\n{text}");
         }

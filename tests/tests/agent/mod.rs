@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, ensure};
 use ha_tests::lab::{Host, Lab, Network, Process, eventually, log_path};
@@ -16,21 +16,21 @@ use serde_json::{Value, json};
 /// Where every agent serves its metrics, inside its namespace.
 const METRICS: &str = "127.0.0.1:9100";
 /// Longer than anything here takes on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(15);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
 
 /// One virtual router of two nodes, in unicast on `eth0`.
 #[derive(Clone, Debug)]
-pub struct Router {
-    pub name: &'static str,
-    pub vrid: u8,
-    pub interval_us: u64,
-    pub preempt: bool,
-    pub addresses: Vec<String>,
+pub(crate) struct Router {
+    pub(crate) name: &'static str,
+    pub(crate) vrid: u8,
+    pub(crate) interval_us: u64,
+    pub(crate) preempt: bool,
+    pub(crate) addresses: Vec<String>,
 }
 
 impl Router {
     /// Version 3 over IPv4 with one address and preemption.
-    pub fn new(interval_us: u64) -> Self {
+    pub(crate) fn new(interval_us: u64) -> Self {
         let addresses = vec!["10.9.0.100/24".to_owned()];
         Self { name: "web", vrid: 51, interval_us, preempt: true, addresses }
     }
@@ -50,8 +50,8 @@ impl Router {
 
 /// A host with an agent.
 #[derive(Debug)]
-pub struct Node {
-    pub host: Host,
+pub(crate) struct Node {
+    pub(crate) host: Host,
     address: &'static str,
     peer: &'static str,
     priority: u8,
@@ -62,17 +62,17 @@ pub struct Node {
 
 /// Two nodes on one network: `first` has the higher priority.
 #[derive(Debug)]
-pub struct Pair {
+pub(crate) struct Pair {
     // Before the lab: it ends its agent before its namespace goes.
-    pub first: Node,
-    pub second: Node,
-    pub network: Network,
+    pub(crate) first: Node,
+    pub(crate) second: Node,
+    pub(crate) network: Network,
     _lab: Lab,
 }
 
 impl Pair {
     /// Two hosts whose agents have `routers` to run, not started yet.
-    pub fn new(routers: &[Router]) -> Result<Self> {
+    pub(crate) fn new(routers: &[Router]) -> Result<Self> {
         let lab = Lab::new()?;
         let network = lab.network("net")?;
         let first = Node::new(&lab, &network, "a", ("10.9.0.1", "10.9.0.2"), 200)?;
@@ -84,7 +84,7 @@ impl Pair {
     }
 
     /// The same, with the first as master and the second as backup.
-    pub fn settled(routers: &[Router]) -> Result<Self> {
+    pub(crate) fn settled(routers: &[Router]) -> Result<Self> {
         let mut pair = Self::new(routers)?;
         pair.first.start()?;
         pair.first.wait_for("web", State::Master)?;
@@ -98,7 +98,7 @@ impl Pair {
 
 /// State as `keepalived_vrrp_state` has it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum State {
+pub(crate) enum State {
     Backup = 1,
     Master = 2,
 }
@@ -121,12 +121,12 @@ impl Node {
     }
 
     /// Joins the network by `eth0`.
-    pub fn attach(&self, network: &Network) -> Result<()> {
+    pub(crate) fn attach(&self, network: &Network) -> Result<()> {
         self.host.attach(network, "eth0", &[&format!("{}/24", self.address)])
     }
 
     /// Writes the plan file.
-    pub fn write_plan(&self, routers: &[Router]) -> Result<()> {
+    pub(crate) fn write_plan(&self, routers: &[Router]) -> Result<()> {
         let instances: Vec<_> = routers.iter().map(|router| router.instance(self)).collect();
         let plan = json!({
             "schema": 1, "cluster": "lab", "node": self.host.name(), "instances": instances,
@@ -135,12 +135,12 @@ impl Node {
     }
 
     /// The file that the agent runs.
-    pub fn plan_file(&self) -> PathBuf {
+    pub(crate) fn plan_file(&self) -> PathBuf {
         self.home.join("plan.json")
     }
 
     /// Starts the agent.
-    pub fn start(&mut self) -> Result<()> {
+    pub(crate) fn start(&mut self) -> Result<()> {
         let mut command = self.host.command(program("ha-agent")?);
         command.arg("run").arg("--plan").arg(self.plan_file());
         command.arg("--state-dir").arg(self.home.join("state"));
@@ -152,7 +152,7 @@ impl Node {
     }
 
     /// Runs `ha-agent release` to its end.
-    pub fn release(&self) -> Result<()> {
+    pub(crate) fn release(&self) -> Result<()> {
         let agent = program("ha-agent")?.display().to_string();
         let run_dir = self.home.join("run").display().to_string();
         let state_dir = self.home.join("state").display().to_string();
@@ -162,12 +162,12 @@ impl Node {
     }
 
     /// Sends a signal to the agent.
-    pub fn signal(&self, signal: Signal) -> Result<()> {
+    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
         self.agent.as_ref().context("no agent runs")?.signal(signal)
     }
 
     /// Sends a signal to the agent and waits for its end.
-    pub fn end_by(&mut self, signal: Signal) -> Result<()> {
+    pub(crate) fn end_by(&mut self, signal: Signal) -> Result<()> {
         let agent = self.agent.take().context("no agent runs")?;
         agent.signal(signal)?;
         let status = agent.wait()?;
@@ -175,8 +175,22 @@ impl Node {
         Ok(())
     }
 
-    /// What the agent serves now.
-    pub fn metrics(&self) -> Result<Metrics> {
+    /// What was true after this call began.
+    pub(crate) fn metrics(&self) -> Result<Metrics> {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs_f64();
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let metrics = self.scrape()?;
+            if metrics.time > now {
+                return Ok(metrics);
+            }
+            ensure!(Instant::now() < end, "no fresh figures:\n{}", self.log_text());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// What the agent serves; up to a second old.
+    fn scrape(&self) -> Result<Metrics> {
         let namespace = format!("/run/netns/{}", self.host.namespace());
         let fetch = move || -> Result<String> {
             // The namespace is that of this thread alone, which ends here.
@@ -194,9 +208,9 @@ impl Node {
     }
 
     /// Waits until the router is in this state.
-    pub fn wait_for(&self, router: &str, state: State) -> Result<()> {
+    pub(crate) fn wait_for(&self, router: &str, state: State) -> Result<()> {
         let wanted = state as u64;
-        let there = || match self.metrics() {
+        let there = || match self.scrape() {
             Ok(metrics) => Ok(metrics.of("keepalived_vrrp_state", router) == wanted),
             // It may be starting.
             Err(_) => Ok(false),
@@ -207,12 +221,12 @@ impl Node {
     }
 
     /// Whether the first router's address is on `eth0`.
-    pub fn holds(&self, address: &str) -> Result<bool> {
+    pub(crate) fn holds(&self, address: &str) -> Result<bool> {
         self.host.holds("eth0", address)
     }
 
     /// Waits until an address is there, or is not.
-    pub fn wait_until_holds(&self, address: &str, wanted: bool) -> Result<()> {
+    pub(crate) fn wait_until_holds(&self, address: &str, wanted: bool) -> Result<()> {
         let reached = eventually(PATIENCE, || Ok(self.holds(address)? == wanted))?;
         ensure!(
             reached,
@@ -225,14 +239,18 @@ impl Node {
     }
 
     /// What the agent logged.
-    pub fn log_text(&self) -> String {
+    pub(crate) fn log_text(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 }
 
 /// Metrics by name and the router they are of.
 #[derive(Debug)]
-pub struct Metrics(BTreeMap<(String, String), u64>);
+pub(crate) struct Metrics {
+    figures: BTreeMap<(String, String), u64>,
+    /// When they were true, in seconds since 1970.
+    time: f64,
+}
 
 impl Metrics {
     fn parse(text: &str) -> Self {
@@ -242,11 +260,15 @@ impl Metrics {
             let value = rest.rsplit_once(' ')?.1.parse().ok()?;
             Some(((name.to_owned(), router.to_owned()), value))
         };
-        Self(text.lines().filter_map(line).collect())
+        let time = |line: &str| line.strip_prefix("ha_status_time_seconds ")?.parse().ok();
+        Self {
+            figures: text.lines().filter_map(line).collect(),
+            time: text.lines().find_map(time).unwrap_or(0.0),
+        }
     }
 
     /// One figure of one router; 0 if it is not there.
-    pub fn of(&self, name: &str, router: &str) -> u64 {
-        self.0.get(&(name.to_owned(), router.to_owned())).copied().unwrap_or(0)
+    pub(crate) fn of(&self, name: &str, router: &str) -> u64 {
+        self.figures.get(&(name.to_owned(), router.to_owned())).copied().unwrap_or(0)
     }
 }
