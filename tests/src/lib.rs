@@ -6,6 +6,7 @@
 
 pub mod collector;
 pub mod controller;
+pub mod durability;
 pub mod fleet;
 pub mod interop;
 pub mod lab;
@@ -14,3 +15,4 @@ pub mod programs;
 pub mod router;
 pub mod skip;
 pub mod swarm;
+pub mod uml;

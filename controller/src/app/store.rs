@@ -14,7 +14,7 @@ use crate::store::check;
 /// A controller runs there, or there is no store.
 pub fn verify(state_dir: &Path) -> Result<ExitCode> {
     let verified = check::verify(state_dir)?;
-    write!(std::io::stdout().lock(), "{verified}")?;
+    writeln!(std::io::stdout().lock(), "{verified}")?;
     Ok(if verified.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -25,6 +25,6 @@ pub fn verify(state_dir: &Path) -> Result<ExitCode> {
 /// A controller runs there, or there is no store.
 pub fn rebuild(state_dir: &Path) -> Result<ExitCode> {
     let rebuilt = check::rebuild(state_dir)?;
-    write!(std::io::stdout().lock(), "{rebuilt}")?;
+    writeln!(std::io::stdout().lock(), "{rebuilt}")?;
     Ok(ExitCode::SUCCESS)
 }

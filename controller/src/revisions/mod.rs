@@ -314,11 +314,11 @@ impl Revisions {
         tree: &[(String, Digest)],
         id: RevisionId,
     ) -> Result<Bytes, RevisionError> {
-        let texts = new
-            .objects
-            .iter()
-            .map(|(name, text)| (name.clone(), Bytes::copy_from_slice(text.as_bytes())));
-        self.objects.put_all(texts.collect::<Vec<_>>()).await?;
+        let text = |(name, text): (&String, &String)| {
+            (name.clone(), Bytes::copy_from_slice(text.as_bytes()))
+        };
+        let texts = new.objects.iter().map(text).collect();
+        self.objects.put_all(texts).await?;
         let revision = Revision {
             id,
             parent: new.base.map(|base| base.number),
@@ -355,11 +355,12 @@ impl Revisions {
             .filter(|(node, record)| old.get(*node) != Some(record))
             .map(|(node, _)| node.clone())
             .collect();
-        let documents = plans
+        let documents: Vec<(String, Bytes)> = plans
             .iter()
             .filter(|(node, _)| changed.contains(*node))
-            .map(|(node, document)| (format!("the plan of {node}"), document.clone()));
-        self.objects.put_all(documents.collect::<Vec<_>>()).await?;
+            .map(|(node, document)| (format!("the plan of {node}"), document.clone()))
+            .collect();
+        self.objects.put_all(documents).await?;
         let table: Vec<(NodeName, PlanRecord)> = table.into_iter().collect();
         Ok((self.objects.put_list(&table).await?, changed))
     }

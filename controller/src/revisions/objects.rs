@@ -1,7 +1,5 @@
 //! Values under their digest.
 
-use std::fmt::Display;
-
 use bytes::Bytes;
 use ha_model::ids::Digest;
 use serde::{Deserialize, Serialize};
@@ -32,14 +30,11 @@ impl Objects {
     }
 
     /// Stores those that are not there yet. The names are for errors only.
-    pub(super) async fn put_all(
-        &self,
-        objects: impl IntoIterator<Item = (impl Display, Bytes)>,
-    ) -> Result<(), RevisionError> {
+    pub(super) async fn put_all(&self, objects: Vec<(String, Bytes)>) -> Result<(), RevisionError> {
         let mut batch = Transaction::new();
         for (name, bytes) in objects {
             if bytes.len() >= MAX_VALUE {
-                let (name, bytes) = (name.to_string(), bytes.len());
+                let bytes = bytes.len();
                 return Err(RevisionError::TooLarge { name, bytes, limit: MAX_VALUE });
             }
             let key = key(Digest::of(&bytes));
@@ -65,10 +60,10 @@ impl Objects {
         &self,
         list: &[T],
     ) -> Result<Vec<Digest>, RevisionError> {
-        let chunks: Vec<Bytes> = list.chunks(CHUNK).map(|chunk| json(&chunk)).collect();
-        let digests = chunks.iter().map(|chunk| Digest::of(chunk)).collect();
-        let named: Vec<_> = chunks.into_iter().map(|chunk| ("a list", chunk)).collect();
-        self.put_all(named).await?;
+        let chunk = |chunk: &[T]| ("a list".to_owned(), json(&chunk));
+        let chunks: Vec<(String, Bytes)> = list.chunks(CHUNK).map(chunk).collect();
+        let digests = chunks.iter().map(|(_, chunk)| Digest::of(chunk)).collect();
+        self.put_all(chunks).await?;
         Ok(digests)
     }
 

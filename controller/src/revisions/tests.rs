@@ -129,6 +129,13 @@ async fn an_object_of_a_mebibyte_is_refused_by_name() {
 }
 
 #[tokio::test]
+async fn a_commit_can_go_to_another_thread() {
+    let revisions = open().await;
+    let task = tokio::spawn(async move { revisions.commit(new(None, &[("a", "1")], &[])).await });
+    assert!(task.await.unwrap().unwrap().changed);
+}
+
+#[tokio::test]
 async fn the_epoch_stays_and_the_newest_come_first() {
     let store: SharedStore = Arc::new(MemoryStore::new());
     let revisions = Revisions::open(Arc::clone(&store)).await.unwrap();
