@@ -85,7 +85,10 @@ fn round_of(bed: &Loopback, node: &str) -> Result<Option<u64>> {
 
 fn messages(bed: &Loopback) -> Result<Vec<String>> {
     let mut messages = Vec::new();
-    collect_messages(&bed.json(&["get", "revisions", "-o", "json"])?, &mut messages);
+    collect_messages(
+        &bed.json(&["get", "revisions", "--limit", "0", "-o", "json"])?,
+        &mut messages,
+    );
     Ok(messages)
 }
 

@@ -117,7 +117,9 @@ impl Demo {
         self.fleet.start_controller()?;
         self.fleet.wait_for_events(|events| became_master(events, &heir), PATIENCE)?;
         self.hactl(&["events", cluster.name])?;
-        say(&format!("The link of {master} comes back; {heir} keeps the address, as the manifest says"));
+        say(&format!(
+            "The link of {master} comes back; {heir} keeps the address, as the manifest says"
+        ));
         self.fleet.heal(&cluster, &master)?;
         self.fleet.wait_for_holder(&cluster, &heir, PATIENCE)?;
         self.hactl(&["status"])?;
