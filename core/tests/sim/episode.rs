@@ -141,8 +141,13 @@ impl Story {
 
     /// One more advert and addresses that stay: nobody else moves.
     fn restart_in_place(&mut self, master: usize) -> Result<(), String> {
-        let before = self.cluster.transitions;
         self.cluster.stop_for_restart(master);
+        if self.cluster.interval < Duration::from_secs(1) {
+            // Too fast for a process to start in: it has stopped for good.
+            self.cluster.nodes[master].holds = false;
+            return self.settle(self.cluster.longest_down() - self.cluster.interval * 3);
+        }
+        let before = self.cluster.transitions;
         let pause = self.cluster.rng.span(self.cluster.interval * 29 / 10);
         self.cluster.pass(pause);
         self.cluster.start(master, true);
