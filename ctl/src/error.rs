@@ -62,8 +62,9 @@ impl Failure {
         let mut next = Some(error);
         while let Some(error) = next {
             let text = error.to_string();
-            // Transport errors repeat their source in their own text.
-            if !self.why.iter().any(|known| known.contains(&text)) {
+            // Transport errors say that they are, or repeat their source.
+            let known = self.why.iter().any(|known| known.contains(&text));
+            if !known && text != "transport error" {
                 self.why.push(text);
             }
             next = error.source();

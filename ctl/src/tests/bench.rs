@@ -85,14 +85,15 @@ impl Ran {
 
 /// A user at a keyboard.
 pub(super) struct Bench {
-    channel: Option<Channel>,
-    home: tempfile::TempDir,
+    pub(super) channel: Option<Channel>,
+    pub(super) home: tempfile::TempDir,
     pub(super) colour: bool,
     pub(super) unicode: bool,
     pub(super) answer: Option<String>,
     /// After so many lines of output the user presses Ctrl-C.
     pub(super) enough: Option<usize>,
-    interrupt: Arc<Notify>,
+    pub(super) now_us: fn() -> u64,
+    pub(super) interrupt: Arc<Notify>,
 }
 
 impl Bench {
@@ -114,6 +115,7 @@ impl Bench {
             unicode: true,
             answer: None,
             enough: None,
+            now_us: || NOW_US,
             interrupt: Arc::new(Notify::new()),
         }
     }
@@ -141,7 +143,7 @@ impl Bench {
             stdin: Box::new(Cursor::new(self.answer.clone().unwrap_or_default())),
             can_ask: self.answer.is_some(),
             unicode: self.unicode,
-            now_us: || NOW_US,
+            now_us: self.now_us,
             dial: self.channel.clone().map_or(Dial::Real, Dial::Given),
             interrupt: Interrupt::Given(Arc::clone(&self.interrupt)),
         }

@@ -4,6 +4,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use futures_util::{Stream, StreamExt as _, stream};
+use ha_certs::files::CredentialFiles;
+use ha_certs::server::{AcceptLimits, ServerTls, accept};
 use ha_proto::v1;
 use ha_proto::v1::fleet_server::{Fleet, FleetServer};
 use ha_proto::v1::local_server::{Local, LocalServer};
@@ -117,6 +119,21 @@ fn next<T>(scripts: &mut Vec<Script<T>>) -> Script<T> {
     if scripts.is_empty() { Script::default() } else { scripts.remove(0) }
 }
 
+impl FakeFleet {
+    /// Serves over mTLS with the credentials of a fleet that `hactl init` made;
+    /// its port.
+    pub(super) async fn serve_tls(&self, pki: &std::path::Path) -> u16 {
+        let credentials = CredentialFiles::controller(pki).load().expect("credentials");
+        let tls = ServerTls::new(&credentials).expect("TLS");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        let port = listener.local_addr().expect("an address").port();
+        let incoming = accept(listener, tls, AcceptLimits::default());
+        let router = Server::builder().add_service(FleetServer::new(self.clone()));
+        tokio::spawn(router.serve_with_incoming(incoming));
+        port
+    }
+}
+
 fn channel(incoming: mpsc::Sender<DuplexStream>) -> Channel {
     Endpoint::from_static("http://fake.invalid").connect_with_connector_lazy(tower::service_fn(
         move |_| {
@@ -206,6 +223,11 @@ impl Fleet for FakeFleet {
         self.called(&request)?;
         let wanted = request.into_inner().clusters;
         let mut status = self.state().status.clone();
+        for name in &wanted {
+            if !status.clusters.iter().any(|cluster| cluster.name == *name) {
+                return Err(Status::not_found(format!("no cluster {name}")));
+            }
+        }
         status.clusters.retain(|cluster| wanted.is_empty() || wanted.contains(&cluster.name));
         Ok(Response::new(status))
     }

@@ -12,3 +12,4 @@ mod local;
 mod objects;
 mod screen;
 mod status;
+mod wire;

@@ -74,14 +74,20 @@ pub(super) async fn fleet(
     app: &App,
 ) -> Result<FleetStatus, Failure> {
     let mut controller = app.controller()?;
-    let mut status = controller.status(names.to_vec()).await?;
-    let known = |status: &FleetStatus, name: &str| status.clusters.iter().any(|c| c.name == name);
-    if let Some(name) = names.iter().find(|name| !known(&status, name)) {
-        let all = controller.status(Vec::new()).await?;
-        return Err(missing("cluster", name, all.clusters.iter().map(|c| c.name.as_str())));
+    match controller.status(names.to_vec()).await {
+        Ok(mut status) => {
+            status.narrow(names, labels);
+            Ok(status)
+        }
+        // One of the names is wrong; with all of them we can say which.
+        Err(failure) if &*failure.code == "E5009" => {
+            let all = controller.status(Vec::new()).await?;
+            let known: Vec<&str> = all.clusters.iter().map(|c| c.name.as_str()).collect();
+            let wrong = names.iter().find(|name| !known.contains(&name.as_str()));
+            Err(wrong.map_or(failure, |name| missing("cluster", name, known)))
+        }
+        Err(failure) => Err(failure),
     }
-    status.narrow(names, labels);
-    Ok(status)
 }
 
 async fn clusters(args: &Get, app: &mut App) -> Outcome {
