@@ -47,14 +47,14 @@ pub struct OfflineArgs {
     #[arg(long, value_name = "DIR", requires = "node")]
     pub manifest: Option<PathBuf>,
     /// Name of this node in the manifests.
-    #[arg(long, value_name = "NAME", requires = "manifest")]
+    #[arg(long, value_name = "NAME", requires = "manifest", conflicts_with = "plan")]
     pub node: Option<NodeName>,
     /// Run the plan document in this file.
     #[arg(long, value_name = "FILE")]
     pub plan: Option<PathBuf>,
     /// Values of the secrets that the plan names: a JSON list of objects with
     /// name, version and value.
-    #[arg(long, value_name = "FILE", requires = "plan")]
+    #[arg(long, value_name = "FILE", requires = "plan", conflicts_with = "manifest")]
     pub secrets: Option<PathBuf>,
 }
 
@@ -115,7 +115,8 @@ impl fmt::Debug for EnrollArgs {
 #[command(group(ArgGroup::new("source").required(true).args(["controller", "manifest", "plan"])))]
 pub struct RunArgs {
     /// Take plans from this controller.
-    #[arg(long, value_name = "HOST:PORT")]
+    // Named one by one: clap drops a `requires` whose target is in conflict.
+    #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["node", "secrets"])]
     pub controller: Option<String>,
     /// Plans of this machine.
     #[command(flatten)]
@@ -180,6 +181,16 @@ mod tests {
         assert!(run("--plan p") && run("--plan p --secrets s"));
         assert!(!run(""));
         assert!(!run("--controller c:1 --plan p"));
-        assert!(!run("--manifest d") && !run("--node n") && !run("--controller c:1 --secrets s"));
+        for half in [
+            "--manifest d",
+            "--node n",
+            "--secrets s",
+            "--controller c:1 --secrets s",
+            "--controller c:1 --node n",
+            "--plan p --node n",
+            "--manifest d --node n --secrets s",
+        ] {
+            assert!(!run(half), "{half}");
+        }
     }
 }

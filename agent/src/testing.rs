@@ -1,5 +1,7 @@
 //! What several tests need: plans, offers, a duty that is none.
 
+pub(crate) mod fleet;
+
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -146,5 +148,43 @@ impl TestNode {
         task.await.unwrap().unwrap();
         drop(reporter);
         spool_task.await.unwrap();
+    }
+}
+
+/// A file system of `size` bytes, gone when dropped.
+pub(crate) struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    /// `None`, said aloud, without the right to mount.
+    pub(crate) fn mount(size: &str) -> Option<Self> {
+        let dir = tempfile::tempdir().unwrap();
+        let mounted = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
+            .arg(dir.path())
+            .status();
+        if mounted.is_ok_and(|status| status.success()) {
+            return Some(Self(dir));
+        }
+        eprintln!("SKIPPED: needs the right to mount a tmpfs");
+        None
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Takes all room that is left, until the file is removed.
+    pub(crate) fn fill(&self) -> std::path::PathBuf {
+        let filler = self.path().join("filler");
+        // Ends with an error, as it shall.
+        let _ = std::fs::write(&filler, vec![0; 1 << 20]);
+        filler
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let unmounted = std::process::Command::new("umount").arg("-l").arg(self.path()).status();
+        assert!(unmounted.is_ok_and(|status| status.success()));
     }
 }

@@ -100,3 +100,6 @@ pub async fn enrol(state_dir: &Path, enrolment: Enrolment) -> Result<(), EnrolEr
     .map(drop)
     .map_err(EnrolError::Install)
 }
+
+#[cfg(test)]
+mod tests;

@@ -66,3 +66,6 @@ impl LocalTask {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,9 @@ use ha_model::event::EventKind;
 use ha_model::status::{PlanPhase, VrrpState};
 
 use super::{OfflinePlan, Source};
-use crate::testing::{NODE, TestNode, document, document_with_secret, offer, plan_id, secret};
+use crate::testing::{
+    NODE, SmallDisk, TestNode, document, document_with_secret, offer, plan_id, secret,
+};
 
 #[tokio::test]
 async fn an_offer_goes_from_the_ledger_to_duty_and_becomes_healthy() {
@@ -177,5 +179,27 @@ async fn a_plan_of_this_machine_is_checked_the_same_and_keeps_the_old_on_error()
 
     let test = TestNode::start(dir.path());
     assert_eq!(test.node.view().borrow().source, Source::Plan);
+    test.stop().await;
+}
+
+#[tokio::test]
+async fn a_full_disk_rejects_the_new_plan_and_the_old_one_runs_on() {
+    let Some(disk) = SmallDisk::mount("256k") else { return };
+    let test = TestNode::start(disk.path());
+    test.node.offer(offer(1, document(100))).await.unwrap();
+    test.reaches(1, PlanPhase::Applied).await;
+    let filler = disk.fill();
+    test.node.offer(offer(2, document(90))).await.unwrap();
+    let rejected = test.reaches(2, PlanPhase::Rejected).await;
+    assert_eq!(rejected.errors[0].code, "E2007");
+    assert!(rejected.errors[0].message.contains("space"), "{rejected:?}");
+    assert_eq!(test.duty.priorities(), [100]);
+    let ledger = crate::ledger::Ledger::new(disk.path()).load();
+    assert_eq!(ledger.entry.running.unwrap().plan, Some(plan_id(1, &document(100))));
+
+    fs::remove_file(filler).unwrap();
+    test.node.offer(offer(2, document(90))).await.unwrap();
+    test.reaches(2, PlanPhase::Applied).await;
+    assert_eq!(test.duty.priorities(), [100, 90]);
     test.stop().await;
 }

@@ -124,6 +124,45 @@ fn due_us(not_before_us: u64, not_after_us: u64, jitter: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::enroll::{Enrolment, credential_files, enrol};
+    use crate::testing::NODE;
+    use crate::testing::fleet::{TOKEN, TestFleet};
+
+    async fn enrolled(dir: &std::path::Path, fleet: &TestFleet) -> RenewTask {
+        let controller = fleet.controller.clone();
+        let node = NODE.parse().unwrap();
+        let (token, ca) = (TOKEN.into(), fleet.ca);
+        let enrolment = Enrolment { controller: controller.clone(), node, token, ca };
+        enrol(dir, enrolment).await.unwrap();
+        let files = credential_files(dir);
+        let credentials = files.load().unwrap();
+        let tls = ClientTls::new(&credentials).unwrap();
+        RenewTask { files, tls, credentials, controller, stop: watch::channel(false).1 }
+    }
+
+    #[tokio::test]
+    async fn a_renewed_certificate_has_another_key_and_is_in_use() {
+        let dir = tempfile::tempdir().unwrap();
+        let fleet = TestFleet::start(NODE).await;
+        let mut task = enrolled(dir.path(), &fleet).await;
+        let old = task.credentials.facts().clone();
+        task.renew().await.unwrap();
+        let new = credential_files(dir.path()).load().unwrap().facts().clone();
+        assert_eq!(task.credentials.facts(), &new);
+        assert_ne!(new.public_key, old.public_key);
+        task.renew().await.expect("the new certificate is shown and taken");
+    }
+
+    #[tokio::test]
+    async fn a_controller_that_does_not_answer_leaves_the_old_certificate() {
+        let dir = tempfile::tempdir().unwrap();
+        let fleet = TestFleet::start(NODE).await;
+        let mut task = enrolled(dir.path(), &fleet).await;
+        let old = task.credentials.facts().clone();
+        task.controller = "127.0.0.1:1".into();
+        assert!(matches!(task.renew().await, Err(RenewError::Refused(_))));
+        assert_eq!(credential_files(dir.path()).load().unwrap().facts(), &old);
+    }
 
     #[test]
     fn due_after_half_the_life_and_before_six_tenths() {

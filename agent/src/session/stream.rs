@@ -181,7 +181,16 @@ impl Stream {
         match end {
             // The other side ended it.
             End::Bye(_) | End::Silent | End::Transport(_) => {}
-            ref ours => self.farewell(ours.to_string()).await,
+            End::Stopped
+            | End::RetryAfter { .. }
+            | End::Refused { .. }
+            | End::NoWelcome
+            | End::Address(_)
+            | End::Unreadable(_)
+            | End::Unexpected(_)
+            | End::Break(_)
+            | End::NodeGone(_)
+            | End::SpoolGone(_) => self.farewell(end.to_string()).await,
         }
         end
     }

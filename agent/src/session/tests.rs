@@ -50,10 +50,9 @@ impl Talk {
     }
 
     async fn hello(&mut self) -> v1::Hello {
-        match self.hear().await.unwrap() {
-            Said::Hello(hello) => hello,
-            other => panic!("no hello: {other:?}"),
-        }
+        let said = self.hear().await.unwrap();
+        let Said::Hello(hello) = said else { panic!("no hello: {said:?}") };
+        hello
     }
 
     /// Hears the hello and takes the agent in.
@@ -82,14 +81,12 @@ impl Talk {
 
     /// The plan status of `generation` once it is at `phase`.
     async fn phase(&mut self, generation: u64, phase: v1::PlanPhase) -> v1::PlanStatus {
-        self.hear_until(|said| match said {
-            Said::PlanStatus(status)
-                if status.plan.as_ref().unwrap().generation == generation
-                    && status.phase == i32::from(phase) =>
-            {
-                Some(status)
-            }
-            _ => None,
+        let wanted = |status: &v1::PlanStatus| {
+            status.plan.as_ref().unwrap().generation == generation
+                && status.phase == i32::from(phase)
+        };
+        self.hear_until(|said| {
+            if let Said::PlanStatus(status) = said { Some(status).filter(wanted) } else { None }
         })
         .await
     }
@@ -100,11 +97,8 @@ impl Talk {
     }
 
     async fn events(&mut self) -> v1::EventBatch {
-        self.hear_until(|said| match said {
-            Said::Events(batch) => Some(batch),
-            _ => None,
-        })
-        .await
+        self.hear_until(|said| if let Said::Events(batch) = said { Some(batch) } else { None })
+            .await
     }
 
     async fn ack(&self, spool_epoch: u64, sequence: u64) {
@@ -220,9 +214,8 @@ async fn an_offer_is_applied_and_answered_with_its_trace() {
     test.node.duty.show(VrrpState::Master);
     talk.phase(1, v1::PlanPhase::Healthy).await;
     let running = talk
-        .hear_until(|said| match said {
-            Said::Summary(summary) => summary.status.unwrap().running,
-            _ => None,
+        .hear_until(|said| {
+            if let Said::Summary(summary) = said { summary.status.unwrap().running } else { None }
         })
         .await;
     assert_eq!(running.sha256, Digest::of(&document(100)).0);
@@ -301,9 +294,8 @@ async fn a_challenge_is_answered() {
     talk.welcome(0).await;
     talk.say(Say::Challenge(v1::Challenge { nonce: 77 })).await;
     let answer = talk
-        .hear_until(|said| match said {
-            Said::ChallengeAnswer(answer) => Some(answer.nonce),
-            _ => None,
+        .hear_until(|said| {
+            if let Said::ChallengeAnswer(answer) = said { Some(answer.nonce) } else { None }
         })
         .await;
     assert_eq!(answer, 77);
@@ -359,10 +351,7 @@ async fn what_breaks_the_protocol_ends_the_stream_with_a_bye() {
     let hello = talk.welcome(0).await;
     talk.ack(hello.spool_epoch, 99).await;
     let reason = talk
-        .hear_until(|said| match said {
-            Said::Bye(bye) => Some(bye.reason),
-            _ => None,
-        })
+        .hear_until(|said| if let Said::Bye(bye) = said { Some(bye.reason) } else { None })
         .await;
     assert!(reason.contains("99"), "{reason}");
     drop(talk);

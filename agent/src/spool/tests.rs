@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::disk::{LIMIT, Spool};
 use super::*;
+use crate::testing::SmallDisk;
 
 /// An event that carries a number.
 fn event(number: u64) -> NodeEvent {
@@ -16,9 +17,9 @@ fn event(number: u64) -> NodeEvent {
 fn numbers(events: &[SpooledEvent]) -> Vec<u64> {
     events
         .iter()
-        .filter_map(|event| match &event.event.kind {
-            EventKind::AgentStarted { version } => Some(version.parse().unwrap()),
-            _ => None,
+        .filter_map(|event| {
+            let EventKind::AgentStarted { version } = &event.event.kind else { return None };
+            Some(version.parse().unwrap())
         })
         .collect()
 }
@@ -26,9 +27,9 @@ fn numbers(events: &[SpooledEvent]) -> Vec<u64> {
 fn gaps(events: &[SpooledEvent]) -> Vec<(u64, u64)> {
     events
         .iter()
-        .filter_map(|event| match event.event.kind {
-            EventKind::Gap { lost, .. } => Some((event.sequence, lost)),
-            _ => None,
+        .filter_map(|event| {
+            let EventKind::Gap { lost, .. } = event.event.kind else { return None };
+            Some((event.sequence, lost))
         })
         .collect()
 }
@@ -234,43 +235,12 @@ fn a_renewed_spool_has_another_epoch_and_tells_it() {
     assert!(dir.path().join("spool.corrupt-1").exists());
 }
 
-/// A file system of `size` bytes, gone when dropped. `None` without the right
-/// to mount.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    fn mount(size: &str) -> Option<Self> {
-        let dir = tempfile::tempdir().unwrap();
-        let mounted = std::process::Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
-            .arg(dir.path())
-            .status();
-        if mounted.is_ok_and(|status| status.success()) {
-            return Some(Self(dir));
-        }
-        eprintln!("SKIPPED: needs the right to mount a tmpfs");
-        None
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let unmounted = std::process::Command::new("umount").arg("-l").arg(self.path()).status();
-        assert!(unmounted.is_ok_and(|status| status.success()));
-    }
-}
-
 #[test]
 fn a_full_disk_loses_events_says_so_and_goes_on() {
     let Some(disk) = SmallDisk::mount("256k") else { return };
-    let filler = disk.path().join("filler");
     let mut spool = Spool::new(&disk.path().join("spool"), LIMIT);
     spool.append(&[event(1)]);
-    let _ = fs::write(&filler, vec![0; 256 << 10]);
+    let filler = disk.fill();
     let full: Vec<_> = (2..=1_000).map(event).collect();
     spool.append(&full);
     spool.append(&full);
@@ -286,8 +256,7 @@ fn a_full_disk_loses_events_says_so_and_goes_on() {
 #[test]
 fn a_disk_that_is_full_from_the_start_is_tried_again() {
     let Some(disk) = SmallDisk::mount("64k") else { return };
-    let filler = disk.path().join("filler");
-    let _ = fs::write(&filler, vec![0; 64 << 10]);
+    let filler = disk.fill();
     let mut spool = Spool::new(&disk.path().join("spool"), LIMIT);
     spool.append(&[event(1), event(2)]);
     assert_eq!(spool.level().epoch, 0);

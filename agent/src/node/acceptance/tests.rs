@@ -33,7 +33,9 @@ fn table() {
     let mut newer_epoch = offer(6, document(100));
     newer_epoch.plan.epoch = Epoch(8);
 
-    let cases: &[(&str, Option<&PlanId>, Offer, &[u64], &[&str])] = &[
+    // What, what runs, what is offered, versions of the secret here, codes.
+    type Case<'a> = (&'a str, Option<&'a PlanId>, Offer, &'a [u64], &'a [&'a str]);
+    let cases: &[Case<'_>] = &[
         ("first plan", None, offer(1, document(100)), &[], &[]),
         ("newer generation", Some(&running), offer(6, document(90)), &[], &[]),
         ("newer, same document", Some(&running), offer(6, document(100)), &[], &[]),
