@@ -1,12 +1,14 @@
 //! The loop: hear, let the core act, do what it says, sleep until it wants to
 //! be called again.
 
+mod control;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use ha_core::event::Link;
@@ -17,11 +19,11 @@ use ha_model::ids::{InstanceName, InterfaceName};
 use ha_model::status::VrrpState;
 use ha_sys::{Poller, Timer, Token};
 
-use super::handle::{DutyStatus, Mailbox, PlanOrder, StopMode};
+use super::handle::{DutyStatus, Mailbox, PlanOrder};
 use super::heartbeat::Heartbeats;
 use super::outbox::{Note, Outbox};
-use super::wires::{Ear, Wires, names};
-use crate::kernel::{Failure, KernelNews, KernelPort};
+use super::wires::{Ear, Wires};
+use crate::kernel::{KernelNews, KernelPort};
 
 const TIMER: Token = Token(0);
 const WAKE: Token = Token(1);
@@ -72,6 +74,8 @@ pub(super) struct Duty {
     order: Option<Arc<PlanOrder>>,
     /// As the kernel shows them.
     links: BTreeMap<InterfaceName, Link>,
+    /// They changed, and the core does not know it yet.
+    links_stale: bool,
     /// As the core knows them: one that can't be heard does not run.
     shown: BTreeMap<InterfaceName, Link>,
     /// Interfaces that can't be heard; tried again with every status.
@@ -97,6 +101,7 @@ impl Duty {
             stage: Stage::Starting,
             order: None,
             links: BTreeMap::new(),
+            links_stale: false,
             shown: BTreeMap::new(),
             deaf: false,
             half_interval: NO_INTERVAL / 2,
@@ -151,122 +156,6 @@ impl Duty {
     fn is_late(&self, now: Timestamp) -> bool {
         let late = |deadline: Deadline| now.since(deadline.at) > self.half_interval;
         self.core.next_deadline().is_some_and(late)
-    }
-
-    fn hear_kernel(&mut self, now: Timestamp) -> ControlFlow<()> {
-        loop {
-            match self.parts.news.try_recv() {
-                Ok(news) => self.take_news(news, now),
-                Err(TryRecvError::Empty) => return ControlFlow::Continue(()),
-                Err(TryRecvError::Disconnected) => return ControlFlow::Break(()),
-            }
-        }
-    }
-
-    fn take_news(&mut self, news: KernelNews, now: Timestamp) {
-        match news {
-            KernelNews::Link(link) => {
-                self.links.insert(link.interface.clone(), link);
-                self.refit(now);
-            }
-            KernelNews::LinkGone(interface) => {
-                self.links.remove(&interface);
-                self.refit(now);
-            }
-            KernelNews::Ready => {
-                if self.stage == Stage::Starting {
-                    self.stage = Stage::Running;
-                }
-                self.take_order(now);
-            }
-            KernelNews::Converged { generation, failed } => self.converged(generation, failed, now),
-            KernelNews::PutBack { interface, address } => {
-                self.handle(Event::AddressPutBack { interface: &interface, address }, now);
-            }
-        }
-    }
-
-    fn converged(&mut self, generation: u64, failed: Vec<Failure>, now: Timestamp) {
-        self.settled = (generation, failed.is_empty());
-        let places: Vec<Place> = failed.iter().map(|failure| failure.place.clone()).collect();
-        self.handle(Event::Converged { generation, failed: &places }, now);
-        for Failure { place: (interface, address), reason } in failed {
-            let known = self.failing.contains(&(interface.clone(), address));
-            if let Some(reason) = reason.filter(|_| !known) {
-                self.report(EventKind::AddressFailed { address, interface, reason }, now);
-            }
-        }
-        self.failing = places.into_iter().collect();
-        self.changed(now);
-    }
-
-    /// Fits the sockets to plan and links, and tells the core which interfaces
-    /// it has.
-    fn refit(&mut self, now: Timestamp) {
-        let plan = self.order.as_ref().map(|order| &*order.plan);
-        let deaf = self.parts.wires.fit(plan, &self.links, &self.parts.poller);
-        let without_ear = names(&deaf);
-        let was_deaf = std::mem::replace(&mut self.deaf, !deaf.is_empty());
-        if !was_deaf {
-            for deaf in deaf {
-                let (interface, error) = (deaf.interface, deaf.error);
-                self.parts.outbox.note(Note::Deaf { interface, error });
-            }
-        }
-        let mut links = self.links.clone();
-        for (name, link) in &mut links {
-            link.running &= !without_ear.contains(name);
-        }
-        let before = std::mem::replace(&mut self.shown, links.clone());
-        for name in before.keys().filter(|name| !links.contains_key(*name)) {
-            self.handle(Event::LinkGone(name), now);
-        }
-        for (name, link) in links.iter().filter(|(name, link)| before.get(*name) != Some(*link)) {
-            // Made anew: what was known of the old one is void.
-            if before.get(name).is_some_and(|old| old.index != link.index) {
-                self.handle(Event::LinkGone(name), now);
-            }
-            self.handle(Event::Link(link), now);
-        }
-    }
-
-    fn take_order(&mut self, now: Timestamp) {
-        if self.stage != Stage::Running {
-            return;
-        }
-        let Some(order) = self.parts.mailbox.plan.swap(None) else { return };
-        if self.order.is_none() {
-            let masters = self.parts.heartbeats.resumable(&order.plan, now);
-            if !masters.is_empty() {
-                self.handle(Event::Resume { masters: &masters }, now);
-            }
-        }
-        let intervals = order.plan.instances.iter().map(|instance| instance.interval_us.into());
-        self.half_interval = intervals.min().unwrap_or(NO_INTERVAL) / 2;
-        self.order = Some(Arc::clone(&order));
-        self.parts.heartbeats.assign(&order.plan);
-        self.refit(now);
-        self.handle(Event::Plan { plan: &order.plan, secrets: &order.secrets }, now);
-        for name in self.core.masters() {
-            self.parts.heartbeats.set_master(name, true);
-        }
-        self.parts.outbox.acknowledge(order.sequence);
-        self.changed(now);
-    }
-
-    fn take_stop(&mut self, now: Timestamp) {
-        let Some(mode) = self.parts.mailbox.stop() else { return };
-        if matches!(self.stage, Stage::Stopping(_)) {
-            return;
-        }
-        self.stage = Stage::Stopping(now + STOP_LIMIT);
-        match mode {
-            StopMode::Final => {
-                self.handle(Event::Stop, now);
-                self.parts.heartbeats.clear();
-            }
-            StopMode::ForRestart => self.handle(Event::StopForRestart, now),
-        }
     }
 
     fn end_of_stop(&self, now: Timestamp) -> ControlFlow<()> {
