@@ -127,7 +127,9 @@ impl Node {
 
     /// Writes the plan file.
     pub(crate) fn write_plan(&self, routers: &[Router]) -> Result<()> {
-        let instances: Vec<_> = routers.iter().map(|router| router.instance(self)).collect();
+        let mut sorted: Vec<_> = routers.iter().collect();
+        sorted.sort_by_key(|router| router.name);
+        let instances: Vec<_> = sorted.iter().map(|router| router.instance(self)).collect();
         let plan = json!({
             "schema": 1, "cluster": "lab", "node": self.host.name(), "instances": instances,
         });
