@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use ha_core::{Effect, Event, Link, NodeCore, Received, Rules, Timestamp};
-use ha_model::event::EventKind;
+use ha_model::event::{Cause, EventKind};
 use ha_model::ids::{InstanceName, Priority};
 use ha_model::plan::{
     Checksum, Family, Garp, InstancePlan, NodePlan, Peer, Preempt, Transport, VirtualAddress,
@@ -58,8 +58,9 @@ pub(crate) struct Cluster {
     pub(crate) history: Vec<String>,
     /// Changes of state since it was cleared.
     pub(crate) transitions: usize,
-    /// Reports of a second master since it was cleared.
-    pub(crate) two_masters: usize,
+    /// Reports of a second master, and masters that yielded to a better one,
+    /// since it was cleared.
+    pub(crate) noticed: usize,
     /// The node that announced the address last: where traffic goes.
     pub(crate) announced_by: Option<usize>,
     pub(crate) interval: Duration,
@@ -130,7 +131,7 @@ impl Cluster {
             ),
             history: Vec::new(),
             transitions: 0,
-            two_masters: 0,
+            noticed: 0,
             announced_by: None,
             interval,
             max_delay,
@@ -337,9 +338,13 @@ impl Cluster {
     fn report(&mut self, node: usize, kind: &EventKind) {
         if let EventKind::Transition { from, to, cause, .. } = kind {
             self.transitions += 1;
+            // A master that yields has met the other one.
+            let yields =
+                *from == VrrpState::Master && matches!(cause, Cause::HigherPriority { .. });
+            self.noticed += usize::from(yields);
             self.note(format!("{node} {from:?} -> {to:?} {cause:?}"));
         } else if let EventKind::TwoMasters { address, .. } = kind {
-            self.two_masters += 1;
+            self.noticed += 1;
             self.note(format!("{node} hears another master {address}"));
         } else if let EventKind::TwoMastersEnded { .. } = kind {
             self.note(format!("{node} is alone again"));

@@ -208,13 +208,13 @@ impl Story {
         let before = self.cluster.masters();
         let rank = |story: &Self, node: &usize| story.cluster.nodes[*node].rank();
         let best = before.iter().map(|node| rank(self, node)).max();
-        self.cluster.two_masters = 0;
+        self.cluster.noticed = 0;
         self.settle(self.cluster.longest_down())?;
         let left = self.cluster.masters()[0];
         if best.is_some_and(|best| rank(self, &left) < best) {
             return Err(format!("{left} is left, and is not the best of {before:?}"));
         }
-        if before.len() > 1 && self.cluster.two_masters == 0 {
+        if before.len() > 1 && self.cluster.noticed == 0 {
             return Err("nobody told of two masters".to_owned());
         }
         Ok(())

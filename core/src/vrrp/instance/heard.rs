@@ -152,7 +152,8 @@ impl Instance {
             self.counters.late_wakeup += 1;
             self.yield_to(heard, Cause::LateWakeup, out);
         } else if own.is_none_or(|own| (out.rules.beats)(theirs, own)) {
-            self.meet_rival(heard, out);
+            // No report of two masters: this is what every preemption looks
+            // like. After a partition the one that stays reports them.
             if self.timers.advert.is_some_and(|due| due > out.now) {
                 // Our last word: it makes the other announce its addresses
                 // again, after ours. One of two masters may never have been
