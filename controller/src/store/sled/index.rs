@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -16,6 +17,10 @@ const ENTRY: u8 = b'k';
 const APPLIED: &[u8] = b"applied";
 /// The store is small; sled's own default is 1 GiB.
 const CACHE_BYTES: u64 = 64 << 20;
+/// A database that this process has closed keeps its lock until a thread of
+/// sled's own lets go of it. No other process is in the way: the state directory
+/// has a lock.
+const RELEASE: Duration = Duration::from_secs(10);
 /// Entries loaded from a checkpoint at once.
 const LOAD: usize = 1000;
 
@@ -34,6 +39,17 @@ pub(super) enum IndexError {
 }
 
 impl IndexError {
+    /// Whether sled's own lock on its file is held.
+    fn is_locked(&self) -> bool {
+        match self {
+            // sled gives this text and no kind.
+            Self::Sled(sled::Error::Io(error)) => {
+                error.to_string().contains("could not acquire lock")
+            }
+            Self::Sled(_) | Self::Panic(_) | Self::Malformed => false,
+        }
+    }
+
     /// Whether the files are to blame, so that making them anew helps. A disk
     /// that is full or fails is not that.
     pub(super) fn is_damage(&self) -> bool {
@@ -53,8 +69,15 @@ pub(super) struct Index {
 impl Index {
     pub(super) fn open(dir: &Path) -> Result<Self, IndexError> {
         let config = sled::Config::new().path(dir).cache_capacity(CACHE_BYTES);
-        let db = guard(|| Ok(config.open()?))?;
-        Ok(Self { db, dir: dir.to_owned() })
+        let end = Instant::now() + RELEASE;
+        loop {
+            match guard(|| Ok(config.open()?)) {
+                Err(error) if error.is_locked() && Instant::now() < end => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                opened => return Ok(Self { db: opened?, dir: dir.to_owned() }),
+            }
+        }
     }
 
     /// The last transaction contained; 0 for an empty index, and for one whose

@@ -186,6 +186,15 @@ async fn the_journal_is_shortened() {
 }
 
 #[tokio::test]
+async fn a_store_can_be_opened_again_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    for n in 1..=50 {
+        let (store, _) = SledStore::open(dir.path(), LIMITS).unwrap();
+        assert_eq!(store.transact(Transaction::new().put("k", "v")).await.unwrap(), n);
+    }
+}
+
+#[tokio::test]
 async fn a_state_directory_has_one_process() {
     let dir = tempfile::tempdir().unwrap();
     let first = super::super::StateDir::open(dir.path()).unwrap();
