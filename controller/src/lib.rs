@@ -13,6 +13,8 @@ pub mod revisions;
 pub mod rollout;
 pub mod session;
 pub mod store;
+#[cfg(test)]
+mod testing;
 
 /// An error with all its causes, for a log line or a person.
 #[must_use]

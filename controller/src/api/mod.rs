@@ -14,7 +14,7 @@ mod status;
 mod tests;
 mod vault;
 
-pub use applier::{Applied, Applier, LoadError, Refusal};
+pub use applier::{Applied, Applier, LoadError, NewWish, Refusal, TooOld};
 pub use service::{FleetService, Parts};
 pub use vault::{MemoryVault, Vault};
 

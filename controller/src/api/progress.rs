@@ -119,18 +119,22 @@ fn ahead(step: &Step, running: Generation) -> FieldError {
 }
 
 fn cluster(name: &ClusterName, view: &RolloutView) -> v1::ClusterProgress {
-    let phase = match view.phases.get(name) {
-        Some(ClusterPhase::Waiting) => v1::ClusterPhase::Waiting,
-        Some(ClusterPhase::Rolling) => v1::ClusterPhase::Rolling,
-        Some(ClusterPhase::Done) => v1::ClusterPhase::Done,
-        Some(ClusterPhase::DoneOffline) => v1::ClusterPhase::DoneOffline,
-        Some(ClusterPhase::Stopped) => v1::ClusterPhase::Stopped,
-        None => v1::ClusterPhase::Unspecified,
-    };
+    let phase = cluster_phase(view.phases.get(name).copied());
     let steps = view.rollout.clusters.get(name).into_iter().flat_map(|cluster| &cluster.steps);
     let offline = steps
         .filter(|step| view.offline.contains(&step.node))
         .map(|step| step.node.to_string())
         .collect();
     v1::ClusterProgress { cluster: name.to_string(), phase: phase.into(), offline }
+}
+
+pub(super) fn cluster_phase(phase: Option<ClusterPhase>) -> v1::ClusterPhase {
+    match phase {
+        Some(ClusterPhase::Waiting) => v1::ClusterPhase::Waiting,
+        Some(ClusterPhase::Rolling) => v1::ClusterPhase::Rolling,
+        Some(ClusterPhase::Done) => v1::ClusterPhase::Done,
+        Some(ClusterPhase::DoneOffline) => v1::ClusterPhase::DoneOffline,
+        Some(ClusterPhase::Stopped) => v1::ClusterPhase::Stopped,
+        None => v1::ClusterPhase::Unspecified,
+    }
 }

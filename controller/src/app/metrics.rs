@@ -12,7 +12,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus_client::encoding::text::encode;
-use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
@@ -87,21 +87,23 @@ fn respond(
         .body(Full::new(text.into()))
 }
 
-type Labelled = Family<[(&'static str, &'static str); 1], Gauge<u64, AtomicU64>>;
+type Label = [(&'static str, &'static str); 1];
+type Gauges = Family<Label, Gauge<u64, AtomicU64>>;
+type Counters = Family<Label, Counter<u64, AtomicU64>>;
 
 fn registry(sources: &Sources) -> Registry {
     let mut registry = Registry::with_prefix("ha_controller");
     fleet(&mut registry, sources);
-    let handshakes = Labelled::default();
+    let handshakes = Counters::default();
     let counters = sources.tls.counters();
-    handshakes.get_or_create(&[("result", "ok")]).set(counters.completed());
+    handshakes.get_or_create(&[("result", "ok")]).inc_by(counters.completed());
     for failure in HandshakeFailure::ALL {
-        handshakes.get_or_create(&[("result", failure.as_str())]).set(counters.failed(failure));
+        handshakes.get_or_create(&[("result", failure.as_str())]).inc_by(counters.failed(failure));
     }
     registry.register("handshakes", "TLS handshakes since the start, by result", handshakes);
-    let refused = Labelled::default();
+    let refused = Counters::default();
     for refusal in Refusal::ALL {
-        refused.get_or_create(&[("reason", refusal.as_str())]).set(sources.auth.refused(refusal));
+        refused.get_or_create(&[("reason", refusal.as_str())]).inc_by(sources.auth.refused(refusal));
     }
     registry.register("refused_calls", "Calls refused since the start, by reason", refused);
     counter(&mut registry, "store_transactions", "Transactions stored", sources.store.index());
@@ -111,7 +113,7 @@ fn registry(sources: &Sources) -> Registry {
 
 fn fleet(registry: &mut Registry, sources: &Sources) {
     let fleet = sources.fleet.snapshot();
-    let clusters = Labelled::default();
+    let clusters = Gauges::default();
     let all = [
         (Health::Ok, "ok"),
         (Health::Degraded, "degraded"),

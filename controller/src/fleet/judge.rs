@@ -313,7 +313,7 @@ impl<'a> Judge<'a> {
             });
         }
         let what = format!("{name}: {} are master at once", masters.join(" and "));
-        let next = format!("hactl events --cluster {} --since 15m", self.name);
+        let next = format!("hactl events {} --since 15m", self.name);
         self.find(Health::Split, since_us, what, next);
     }
 
@@ -358,7 +358,8 @@ impl<'a> Judge<'a> {
 
     fn silent_since_us(&self) -> u64 {
         let silent = self.members.iter().filter(|member| member.fresh.is_none());
-        silent.filter_map(|member| member.state).map(silent_since).max().unwrap_or(0)
+        let since = silent.filter_map(|member| member.state).map(silent_since).max();
+        since.unwrap_or_else(|| self.head_at_us())
     }
 
     /// What one node lacks.

@@ -85,7 +85,8 @@ impl FleetState {
             if now_us < self.settled_at_us { Presence::Settling } else { Presence::Offline };
         let level = |name| match self.nodes.get(name) {
             Some(node) => node.level(absent, now_us),
-            None => NodeLevel::unheard(absent),
+            // It has no certificate, so it can't come.
+            None => NodeLevel::unheard(Presence::Offline),
         };
         nodes.into_iter().map(|name| (name.clone(), level(name))).collect()
     }

@@ -28,6 +28,8 @@ use crate::rollout::RolloutHandle;
 pub use admission::Bucket;
 pub use registry::{RegistryHandle, RegistryTask};
 pub use service::AgentService;
+#[cfg(test)]
+pub(crate) use stream::run as run_stream;
 
 /// Error codes of sessions, as `hactl explain` knows them.
 pub mod code {

@@ -35,7 +35,7 @@ const HISTORY_RETRY: Duration = Duration::from_secs(1);
 const RECONNECT_US: (u64, u64) = (200_000, 2_000_000);
 
 /// Messages on their way out.
-pub(super) type Outbox = mpsc::Sender<Result<v1::FromController, Status>>;
+pub(crate) type Outbox = mpsc::Sender<Result<v1::FromController, Status>>;
 
 /// Why a session ended.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ enum End {
 }
 
 /// Runs one session.
-pub(super) async fn run<S>(shared: Arc<Shared>, caller: Caller, mut inbox: S, outbox: Outbox)
+pub(crate) async fn run<S>(shared: Arc<Shared>, caller: Caller, mut inbox: S, outbox: Outbox)
 where
     S: Stream<Item = Result<v1::FromAgent, Status>> + Unpin + Send,
 {
