@@ -114,8 +114,7 @@ impl World {
         let (fleet_task, fleet) = FleetTask::new(state);
         let revisions = Revisions::open(disk.store.clone()).await.unwrap();
         let epoch = revisions.epoch();
-        let loaded =
-            RolloutTask::load(disk.store.clone(), revisions.clone(), fleet.clone()).await;
+        let loaded = RolloutTask::load(disk.store.clone(), revisions.clone(), fleet.clone()).await;
         let (rollout_task, rollouts) = loaded.unwrap();
         let mut tasks = vec![tokio::spawn(fleet_task.run()), tokio::spawn(rollout_task.run())];
         let vault: Arc<dyn Vault> = disk.vault.clone();
@@ -186,15 +185,18 @@ pub(crate) fn wish(text: &str) -> NewWish {
 
 /// A cluster `NAME` of nodes, preferred master first.
 pub(crate) fn cluster(name: &str, nodes: &[&str], interval_ms: u64) -> String {
+    // Clusters do not share addresses.
+    let network = format!("10.0.{}", name.bytes().fold(0_u8, u8::wrapping_add));
     let listed: String = nodes
         .iter()
         .enumerate()
-        .map(|(index, node)| format!("    - {{name: {node}, address: 10.0.0.{}}}\n", index + 1))
+        .map(|(index, node)| format!("    - {{name: {node}, address: {network}.{}}}\n", index + 1))
         .collect();
+    let transport = if nodes.len() > 1 { "unicast" } else { "multicast" };
     format!(
         "---\napiVersion: ha/v1\nkind: Cluster\nmetadata: {{name: {name}}}\nspec:\n  nodes:\n\
-         {listed}  vrrp: {{version: 3, transport: unicast, advertInterval: {interval_ms}ms}}\n  \
-         instances:\n    - {{name: web, interface: eth0, vrid: 51, vips: [10.0.0.50/24]}}\n"
+         {listed}  vrrp: {{version: 3, transport: {transport}, advertInterval: {interval_ms}ms}}\n  \
+         instances:\n    - {{name: web, interface: eth0, vrid: 51, vips: [{network}.50/24]}}\n"
     )
 }
 
@@ -325,8 +327,7 @@ impl Agent {
                 vec![]
             }
         };
-        let status =
-            PlanStatus { plan: plan.try_into().unwrap(), revision: None, phase, errors };
+        let status = PlanStatus { plan: plan.try_into().unwrap(), revision: None, phase, errors };
         self.offered = Some(status.clone());
         self.say(Said::PlanStatus(status.into())).await;
         self.summary().await;

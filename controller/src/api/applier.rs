@@ -186,7 +186,7 @@ impl Applier {
         // Gone only when the controller stops.
         let _ = self.fleet.observe(Observation::Wished(Arc::new(wish))).await;
         let Some(revision) = present.id else { return Ok(()) };
-        let begin = Begin { revision, traceparent: None, wanted, resume: true };
+        let begin = Begin { revision, traceparent: None, wanted, changed: true, resume: true };
         self.rollouts.begin(begin).await.map_err(LoadError::Begin)?;
         Ok(())
     }
@@ -280,7 +280,8 @@ impl Applier {
         let planned = self.planned(plans, documents, &records);
         let (wish_now, wanted) = assemble(shown, &present.fleet, planned);
         let _ = self.fleet.observe(Observation::Wished(Arc::new(wish_now))).await;
-        let begin = Begin { revision, traceparent: wish.traceparent, wanted, resume: false };
+        let traceparent = wish.traceparent;
+        let begin = Begin { revision, traceparent, wanted, changed, resume: false };
         let begun = match self.rollouts.begin(begin.clone()).await {
             Ok(begun) => begun,
             Err(source) => {

@@ -11,7 +11,8 @@ use crate::rollout::{ClusterPhase, RolloutView, Step, StepState};
 /// What changed since `before`; all of it if there is no view before.
 pub(super) fn changes(before: Option<&RolloutView>, now: &RolloutView) -> Vec<Event> {
     let mut events = vec![];
-    for (name, cluster) in &now.rollout.clusters {
+    let own = now.rollout.clusters.iter().filter(|(_, cluster)| !cluster.carried);
+    for (name, cluster) in own {
         for (index, step) in cluster.steps.iter().enumerate() {
             let new = node(name, step, now);
             let old = before.and_then(|view| {
@@ -45,7 +46,8 @@ pub(super) fn done(view: &RolloutView) -> Option<Event> {
 /// The nodes that did not take their plan or did not get healthy on it.
 fn failed(view: &RolloutView) -> Vec<v1::NodeProgress> {
     let mut failed = vec![];
-    for (name, cluster) in &view.rollout.clusters {
+    let own = view.rollout.clusters.iter().filter(|(_, cluster)| !cluster.carried);
+    for (name, cluster) in own {
         let steps = cluster.steps.iter().map(|step| node(name, step, view));
         failed.extend(steps.filter(|node| !node.errors.is_empty()));
     }

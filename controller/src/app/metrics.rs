@@ -103,7 +103,9 @@ fn registry(sources: &Sources) -> Registry {
     registry.register("handshakes", "TLS handshakes since the start, by result", handshakes);
     let refused = Counters::default();
     for refusal in Refusal::ALL {
-        refused.get_or_create(&[("reason", refusal.as_str())]).inc_by(sources.auth.refused(refusal));
+        refused
+            .get_or_create(&[("reason", refusal.as_str())])
+            .inc_by(sources.auth.refused(refusal));
     }
     registry.register("refused_calls", "Calls refused since the start, by reason", refused);
     counter(&mut registry, "store_transactions", "Transactions stored", sources.store.index());

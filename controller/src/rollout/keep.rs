@@ -252,13 +252,19 @@ impl Keep {
             transaction = transaction.put(cluster_key(id, name), encode(cluster));
         }
         for (node, release) in releases {
-            let record = ReleaseRecord {
-                plan: release.plan,
-                revision: release.revision,
-                traceparent: release.traceparent.clone(),
-            };
-            transaction = transaction.put(release_key(node), encode(&record));
+            transaction = transaction.put(release_key(node), release_record(release));
         }
+        self.store.transact(transaction).await.map_err(KeepError::Store)?;
+        Ok(())
+    }
+
+    /// Keeps a release that belongs to no rollout.
+    pub(super) async fn release(
+        &self,
+        node: &NodeName,
+        release: &Release,
+    ) -> Result<(), KeepError> {
+        let transaction = Transaction::new().put(release_key(node), release_record(release));
         self.store.transact(transaction).await.map_err(KeepError::Store)?;
         Ok(())
     }
@@ -289,6 +295,14 @@ fn header_record(rollout: &Rollout) -> Bytes {
         header: rollout.header.clone(),
         stopped: rollout.stopped,
         outcome: rollout.outcome,
+    })
+}
+
+fn release_record(release: &Release) -> Bytes {
+    encode(&ReleaseRecord {
+        plan: release.plan,
+        revision: release.revision,
+        traceparent: release.traceparent.clone(),
     })
 }
 

@@ -1,6 +1,6 @@
 //! The turns of a rollout.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ha_model::ids::{ClusterName, NodeName};
 use ha_model::status::PlanPhase;
@@ -13,14 +13,16 @@ use super::{
 impl Rollout {
     /// A rollout of `planned`, whose nodes stand preferred master first. What
     /// `previous` left under way is waited for before anybody else of that
-    /// cluster gets a turn.
+    /// cluster gets a turn. Clusters of `previous` that are `carried` stay as
+    /// they are.
     #[must_use]
     pub fn begin(
         header: Header,
         planned: BTreeMap<ClusterName, Vec<PlannedNode>>,
+        carried: &BTreeSet<ClusterName>,
         previous: Option<&Self>,
     ) -> Self {
-        let clusters = planned
+        let mut clusters: BTreeMap<_, _> = planned
             .into_iter()
             .map(|(name, nodes)| {
                 let before = previous.and_then(|rollout| rollout.clusters.get(&name));
@@ -28,6 +30,10 @@ impl Rollout {
                 (name, cluster)
             })
             .collect();
+        let stopped = previous.iter().flat_map(|rollout| &rollout.clusters);
+        for (name, cluster) in stopped.filter(|(name, _)| carried.contains(*name)) {
+            clusters.insert(name.clone(), ClusterRollout { carried: true, ..cluster.clone() });
+        }
         Self { header, clusters, stopped: false, outcome: None }
     }
 
@@ -54,7 +60,7 @@ impl Rollout {
         }
         let mut rejected = false;
         for (name, cluster) in &mut self.clusters {
-            rejected |= cluster.observe(name, levels, now_us, &mut turn);
+            rejected |= cluster.observe(name, levels, now_us, &mut turn) && !cluster.carried;
         }
         if rejected && !self.stopped {
             self.stopped = true;
@@ -124,7 +130,7 @@ impl Rollout {
     /// `None` while something is under way or about to be.
     fn judge(&self, levels: &Levels) -> Option<Outcome> {
         let mut worst = Outcome::Complete;
-        for cluster in self.clusters.values() {
+        for cluster in self.clusters.values().filter(|cluster| !cluster.carried) {
             match self.phase(cluster, levels) {
                 ClusterPhase::Done => {}
                 ClusterPhase::DoneOffline => {
@@ -154,7 +160,7 @@ impl ClusterRollout {
                 Step { node, plan, allowed, state, phase: None }
             })
             .collect();
-        Self { steps, stopped: false, draining }
+        Self { steps, stopped: false, carried: false, draining }
     }
 
     /// The node that has been given a plan and has not said how it went.

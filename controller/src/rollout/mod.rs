@@ -112,10 +112,20 @@ pub struct ClusterRollout {
     pub steps: Vec<Step>,
     /// A node failed here: no other node of this cluster is offered anything.
     pub stopped: bool,
+    /// It was stopped by a rollout before this one, and the revision of this
+    /// one did not touch it: kept, so that it is known, but no part of this
+    /// rollout's work or outcome.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub carried: bool,
     /// A node that was given a plan by the rollout before this one and has not
     /// said yet how it went. Others wait for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub draining: Option<Draining>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// What the rollout before this one left under way.

@@ -9,9 +9,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::keep::{CLUSTERS, Keep, KeepError, Kept};
 use super::release::{Document, Release};
-use super::{ClusterPhase, Header, Levels, PlannedNode, Rollout, RolloutId, StepState, Turn};
+use super::{
+    ClusterPhase, ClusterRollout, Header, Levels, PlannedNode, Rollout, RolloutId, Step, StepState,
+    Turn,
+};
 use crate::clock::now_us;
-use crate::fleet::{FleetHandle, Observation, RolloutGlance};
+use crate::fleet::{Connection, FleetHandle, Observation, RolloutGlance};
 use crate::revisions::Revisions;
 use crate::store::SharedStore;
 
@@ -30,6 +33,10 @@ pub struct Begin {
     pub traceparent: Option<String>,
     /// Every node with its plan, preferred master first.
     pub wanted: BTreeMap<ClusterName, Vec<WantedNode>>,
+    /// Whether the apply changed the wish. If it did, a cluster that a rollout
+    /// before stopped, and that it does not touch, stays as it is; if it did
+    /// not, somebody asks for another try.
+    pub changed: bool,
     /// Whether this is only to go on with what an end of the controller cut
     /// short: then nothing begins that has begun already.
     pub resume: bool,
@@ -77,6 +84,17 @@ type Released = watch::Receiver<Option<Arc<Release>>>;
 enum Command {
     Begin(Box<Begin>, oneshot::Sender<Result<Begun, Arc<KeepError>>>),
     Follow(NodeName, oneshot::Sender<Released>),
+}
+
+/// What is open when a rollout begins.
+#[derive(Default)]
+struct Open {
+    planned: BTreeMap<ClusterName, Vec<PlannedNode>>,
+    documents: BTreeMap<NodeName, Arc<Document>>,
+    carried: BTreeSet<ClusterName>,
+    at_once: Vec<WantedNode>,
+    /// Something is no part of the rollout at hand.
+    news: bool,
 }
 
 /// Why a node is part of a new rollout.
@@ -187,25 +205,9 @@ impl RolloutTask {
     }
 
     async fn begin(&mut self, begin: Begin) -> Result<Begun, KeepError> {
-        let Begin { revision, traceparent, wanted, resume } = begin;
-        let mut planned = BTreeMap::new();
-        let mut documents = BTreeMap::new();
-        let mut news = false;
-        for (cluster, nodes) in wanted {
-            let mut open = vec![];
-            for WantedNode { planned: one, document, retired } in nodes {
-                let need = self.need(&cluster, &one, retired);
-                if need == Need::Nothing {
-                    continue;
-                }
-                news |= need == Need::New;
-                documents.insert(one.node.clone(), document);
-                open.push(one);
-            }
-            if !open.is_empty() {
-                planned.insert(cluster, open);
-            }
-        }
+        let Begin { revision, traceparent, wanted, changed, resume } = begin;
+        let Open { planned, documents, carried, at_once, news } = self.open(wanted, changed);
+        self.release_at_once(revision, traceparent.clone(), at_once).await?;
         let nodes = names(&planned);
         let going = self.rollout.as_ref().filter(|rollout| !rollout.stopped);
         match going {
@@ -216,30 +218,106 @@ impl RolloutTask {
             _ => {
                 let id = self.keep.next_id().await?;
                 let header = Header { id, revision, traceparent, begun_at_us: now_us() };
-                self.replace(Rollout::begin(header, planned, self.rollout.as_ref())).await?;
+                let previous = self.rollout.as_ref();
+                self.replace(Rollout::begin(header, planned, &carried, previous)).await?;
                 self.documents = documents;
                 Ok(Begun { rollout: Some(id), nodes })
             }
         }
     }
 
+    /// What of `wanted` is to be part of a new rollout.
+    fn open(&self, wanted: BTreeMap<ClusterName, Vec<WantedNode>>, changed: bool) -> Open {
+        let mut open = Open::default();
+        let fleet = self.fleet.snapshot();
+        for (cluster, nodes) in wanted {
+            if self.is_carried(&cluster, &nodes, changed) {
+                open.carried.insert(cluster);
+                continue;
+            }
+            let mut planned = vec![];
+            for node in nodes {
+                let need = self.need(&cluster, &node);
+                if need == Need::Nothing {
+                    continue;
+                }
+                let online = fleet.connection(&node.planned.node, now_us()) == Connection::Online;
+                if node.retired && need == Need::Open && !online {
+                    open.at_once.push(node);
+                    continue;
+                }
+                open.news |= need == Need::New;
+                open.documents.insert(node.planned.node.clone(), node.document);
+                planned.push(node.planned);
+            }
+            if !planned.is_empty() {
+                open.planned.insert(cluster, planned);
+            }
+        }
+        open
+    }
+
+    fn step(&self, cluster: &ClusterName, wanted: &PlannedNode) -> Option<&Step> {
+        let cluster = self.rollout.as_ref()?.clusters.get(cluster)?;
+        cluster.steps.iter().find(|step| step.node == wanted.node && step.plan == wanted.plan)
+    }
+
+    fn is_released(&self, wanted: &PlannedNode) -> bool {
+        self.releases.get(&wanted.node).is_some_and(|release| release.plan == wanted.plan)
+    }
+
+    /// Whether a cluster stays stopped: nothing in it changed since, and it is
+    /// not somebody who asks for another try, or that would be in vain.
+    fn is_carried(&self, name: &ClusterName, nodes: &[WantedNode], changed: bool) -> bool {
+        let before = self.rollout.as_ref().and_then(|rollout| rollout.clusters.get(name));
+        let Some(before) = before.filter(|before| before.stopped) else { return false };
+        let touched = nodes.iter().any(|node| {
+            self.step(name, &node.planned).is_none() && !self.is_released(&node.planned)
+        });
+        let rejected = |step: &Step| matches!(step.state, StepState::Rejected { .. });
+        !touched && (changed || before.steps.iter().any(rejected))
+    }
+
     /// Whether a node is to be part of a new rollout. What it rejected is not
     /// offered again unless it changes.
-    fn need(&self, cluster: &ClusterName, wanted: &PlannedNode, retired: bool) -> Need {
-        let steps = self.rollout.iter().filter_map(|rollout| rollout.clusters.get(cluster));
-        let step = steps
-            .flat_map(|cluster| &cluster.steps)
-            .find(|step| step.node == wanted.node && step.plan == wanted.plan);
-        match step.map(|step| &step.state) {
+    fn need(&self, cluster: &ClusterName, wanted: &WantedNode) -> Need {
+        let planned = &wanted.planned;
+        match self.step(cluster, planned).map(|step| &step.state) {
             Some(StepState::Healthy | StepState::Rejected { .. }) => Need::Nothing,
             Some(StepState::TimedOut { .. } | StepState::Ahead { .. }) => Need::New,
             Some(StepState::Waiting | StepState::Offered { .. }) => Need::Open,
-            None if retired && !self.releases.contains_key(&wanted.node) => Need::Nothing,
-            None => match self.releases.get(&wanted.node) {
-                Some(release) if release.plan == wanted.plan => Need::Nothing,
-                Some(_) | None => Need::New,
-            },
+            // It never ran anything of ours.
+            None if wanted.retired && !self.releases.contains_key(&planned.node) => Need::Nothing,
+            None if self.is_released(planned) => Need::Nothing,
+            None => Need::New,
         }
+    }
+
+    /// Nodes that have left, had their turn and were away: nobody waits for
+    /// them any more, and they may let go whenever they come back.
+    async fn release_at_once(
+        &mut self,
+        revision: RevisionId,
+        traceparent: Option<String>,
+        nodes: Vec<WantedNode>,
+    ) -> Result<(), KeepError> {
+        for WantedNode { planned, document, .. } in nodes {
+            let (plan, traceparent) = (planned.plan, traceparent.clone());
+            let release = Release { plan, revision, traceparent, document };
+            self.keep.release(&planned.node, &release).await?;
+            self.release(planned.node, release);
+        }
+        Ok(())
+    }
+
+    /// Lets a session see what was kept.
+    fn release(&mut self, node: NodeName, release: Release) {
+        tracing::info!(%node, plan = release.plan.generation.0, "plan released");
+        let release = Arc::new(release);
+        if let Some(follower) = self.followers.get(&node) {
+            follower.send_replace(Some(release.clone()));
+        }
+        self.releases.insert(node, release);
     }
 
     /// Makes `rollout` the one at hand.
@@ -283,57 +361,58 @@ impl RolloutTask {
 
     /// Keeps what the turn decided, and lets out what was kept.
     async fn store(&mut self, mut next: Rollout, turn: &Turn) -> Result<(), KeepError> {
-        let Some(current) = &mut self.rollout else { return Ok(()) };
         if turn.header {
             self.keep.header(&next).await?;
-            current.stopped = next.stopped;
-            current.outcome = next.outcome;
+            if let Some(current) = &mut self.rollout {
+                current.stopped = next.stopped;
+                current.outcome = next.outcome;
+            }
         }
         let id = next.header.id;
         for some in turn.clusters.chunks(CLUSTERS) {
             let clusters: Vec<_> =
                 some.iter().filter_map(|name| next.clusters.get_key_value(name)).collect();
-            let header = &next.header;
-            let documents = &self.documents;
-            let offered: Vec<(NodeName, Release)> = turn
-                .offers
-                .iter()
-                .filter(|offer| {
-                    clusters.iter().any(|(_, cluster)| {
-                        cluster.steps.iter().any(|step| step.node == offer.node)
-                    })
-                })
-                .filter_map(|offer| {
-                    let release = Release {
-                        plan: offer.plan,
-                        revision: header.revision,
-                        traceparent: header.traceparent.clone(),
-                        document: documents.get(&offer.node)?.clone(),
-                    };
-                    Some((offer.node.clone(), release))
-                })
-                .collect();
+            let offered = self.offered(&next.header, &clusters, turn);
             let releases: Vec<_> = offered.iter().map(|(node, release)| (node, release)).collect();
             self.keep.clusters(id, &clusters, &releases).await?;
             for name in some {
-                if let Some(cluster) = next.clusters.remove(name) {
+                let cluster = next.clusters.remove(name);
+                if let (Some(current), Some(cluster)) = (&mut self.rollout, cluster) {
                     current.clusters.insert(name.clone(), cluster);
                 }
             }
             for (node, release) in offered {
-                tracing::info!(%node, plan = release.plan.generation.0, rollout = %id, "plan released");
-                let release = Arc::new(release);
-                if let Some(follower) = self.followers.get(&node) {
-                    follower.send_replace(Some(release.clone()));
-                }
-                self.releases.insert(node, release);
+                self.release(node, release);
             }
         }
         // Phases are not kept: they are for show.
-        for (name, cluster) in next.clusters {
-            current.clusters.insert(name, cluster);
+        if let Some(current) = &mut self.rollout {
+            current.clusters.append(&mut next.clusters);
         }
         Ok(())
+    }
+
+    /// What the turn hands out in `clusters`.
+    fn offered(
+        &self,
+        header: &Header,
+        clusters: &[(&ClusterName, &ClusterRollout)],
+        turn: &Turn,
+    ) -> Vec<(NodeName, Release)> {
+        let of = |node: &NodeName| {
+            clusters.iter().any(|(_, one)| one.steps.iter().any(|step| step.node == *node))
+        };
+        let offers = turn.offers.iter().filter(|offer| of(&offer.node));
+        let released = offers.filter_map(|offer| {
+            let release = Release {
+                plan: offer.plan,
+                revision: header.revision,
+                traceparent: header.traceparent.clone(),
+                document: self.documents.get(&offer.node)?.clone(),
+            };
+            Some((offer.node.clone(), release))
+        });
+        released.collect()
     }
 
     async fn publish(&mut self, levels: &Levels) {
@@ -374,15 +453,11 @@ impl RolloutTask {
 
 impl RolloutView {
     fn of(rollout: &Rollout, levels: &Levels) -> Self {
-        let phases = rollout
-            .clusters
-            .iter()
-            .map(|(name, cluster)| (name.clone(), rollout.phase(cluster, levels)))
-            .collect();
-        let offline = rollout
-            .clusters
-            .values()
-            .flat_map(|cluster| &cluster.steps)
+        let own = || rollout.clusters.iter().filter(|(_, cluster)| !cluster.carried);
+        let phases =
+            own().map(|(name, cluster)| (name.clone(), rollout.phase(cluster, levels))).collect();
+        let offline = own()
+            .flat_map(|(_, cluster)| &cluster.steps)
             .filter(|step| step.state == StepState::Waiting)
             .filter(|step| super::machine::is_offline(levels, &step.node))
             .map(|step| step.node.clone())

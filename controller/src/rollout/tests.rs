@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ha_model::ids::{ClusterName, Digest, Epoch, Generation, NodeName, PlanId, RevisionId};
 use ha_model::status::{FieldError, PlanPhase, PlanStatus};
@@ -46,7 +46,7 @@ fn planned(names: &[&str], generation: u64) -> Vec<PlannedNode> {
 fn rollout(clusters: &[(&str, &[&str])]) -> Rollout {
     let clusters =
         clusters.iter().map(|(name, nodes)| (cluster(name), planned(nodes, 1))).collect();
-    Rollout::begin(header(1), clusters, None)
+    Rollout::begin(header(1), clusters, &BTreeSet::new(), None)
 }
 
 /// Nodes that are online, with how many virtual routers they are master of.
@@ -238,7 +238,7 @@ fn a_newer_rollout_waits_for_what_is_under_way() {
     let mut levels = online(&[("a", 1), ("b", 0), ("c", 0)]);
     assert_eq!(offered(&old.advance(&levels, 0)), ["c"]);
     let nodes = BTreeMap::from([(cluster("fra"), planned(&["a", "b"], 2))]);
-    let mut new = Rollout::begin(header(2), nodes, Some(&old));
+    let mut new = Rollout::begin(header(2), nodes, &BTreeSet::new(), Some(&old));
     old.supersede();
     assert!(old.advance(&levels, 1).offers.is_empty());
     assert!(new.advance(&levels, 1).offers.is_empty(), "c is under way");
@@ -252,7 +252,7 @@ fn a_newer_plan_replaces_the_one_under_way_on_the_same_node() {
     let levels = online(&[("a", 1), ("b", 0), ("c", 0)]);
     assert_eq!(offered(&old.advance(&levels, 0)), ["c"]);
     let nodes = BTreeMap::from([(cluster("fra"), planned(&["a", "b", "c"], 2))]);
-    let mut new = Rollout::begin(header(2), nodes, Some(&old));
+    let mut new = Rollout::begin(header(2), nodes, &BTreeSet::new(), Some(&old));
     let turn = new.advance(&levels, 1);
     assert_eq!(turn.offers, [Offer { node: node("c"), plan: plan(2) }]);
 }
@@ -263,12 +263,28 @@ fn the_same_plan_stays_under_way_across_rollouts() {
     let levels = online(&[("a", 1), ("b", 0)]);
     old.advance(&levels, 0);
     let nodes = BTreeMap::from([(cluster("fra"), planned(&["a", "b"], 1))]);
-    let mut new = Rollout::begin(header(2), nodes, Some(&old));
+    let mut new = Rollout::begin(header(2), nodes, &BTreeSet::new(), Some(&old));
     assert!(new.advance(&levels, 1).offers.is_empty());
     assert_eq!(
         new.clusters[&cluster("fra")].steps[1].state,
         StepState::Offered { deadline_us: ALLOWED }
     );
+}
+
+#[test]
+fn a_carried_cluster_stays_stopped_and_says_nothing_of_the_new_rollout() {
+    let mut old = rollout(&[("fra", &["a", "b"])]);
+    let mut levels = online(&[("a", 1), ("b", 0), ("x", 0)]);
+    old.advance(&levels, 0);
+    says(&mut levels, "b", plan(1), PlanPhase::Rejected);
+    old.advance(&levels, 1);
+    let nodes = BTreeMap::from([(cluster("ams"), planned(&["x"], 2))]);
+    let carried = BTreeSet::from([cluster("fra")]);
+    let mut new = Rollout::begin(header(2), nodes, &carried, Some(&old));
+    assert_eq!(offered(&new.advance(&levels, 2)), ["x"]);
+    says(&mut levels, "x", plan(2), PlanPhase::Healthy);
+    assert!(new.advance(&levels, 3).offers.is_empty(), "a waits for a change of b");
+    assert_eq!(new.outcome, Some(Outcome::Complete));
 }
 
 /// What happens to a simulated fleet between two turns.
@@ -383,7 +399,12 @@ impl World {
                     .iter()
                     .map(|(name, nodes)| (cluster(name), planned(nodes, self.generation)))
                     .collect();
-                self.rollout = Rollout::begin(header(self.generation), nodes, Some(&self.rollout));
+                self.rollout = Rollout::begin(
+                    header(self.generation),
+                    nodes,
+                    &BTreeSet::new(),
+                    Some(&self.rollout),
+                );
             }
         }
     }

@@ -156,7 +156,8 @@ async fn values_of_secrets_go_before_the_offer_and_only_where_they_lack() {
     let world = World::start(&Disk::new()).await;
     let mut b = Agent::join(&world, "b").await;
     let mut a = Agent::join(&world, "a").await;
-    let v2 = "---\napiVersion: ha/v1\nkind: Secret\nmetadata: {name: pass}\nspec: {value: hunter2}\n";
+    let v2 =
+        "---\napiVersion: ha/v1\nkind: Secret\nmetadata: {name: pass}\nspec: {value: hunter2}\n";
     let secret = "auth: {secret: pass}, version: 2, ";
     let text = cluster("fra", &["a", "b"], 1000).replace("vrid: 51", &format!("{secret}vrid: 51"));
     world.apply(&format!("{v2}{text}")).await.unwrap();
