@@ -284,10 +284,9 @@ impl Agent {
     }
 
     pub(crate) async fn offer(&mut self) -> v1::PlanOffer {
-        match self.hear().await {
-            Told::Offer(offer) => offer,
-            other => panic!("no offer: {other:?}"),
-        }
+        let told = self.hear().await;
+        let Told::Offer(offer) = told else { panic!("no offer: {told:?}") };
+        offer
     }
 
     /// Ends the stream with no goodbye.
