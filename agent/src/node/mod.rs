@@ -6,6 +6,7 @@
 //! Everybody else holds a [`NodeHandle`].
 
 pub mod acceptance;
+mod duty;
 mod health;
 mod message;
 pub mod source;
@@ -16,8 +17,9 @@ use std::sync::Arc;
 use ha_model::status::FieldError;
 use tokio::sync::{mpsc, oneshot, watch};
 
+pub use duty::Duty;
 pub use message::{Command, GivenSecret, NodeView, Offer, OfflinePlan, Source};
-pub use task::{Duty, NodeConfig, NodeTask};
+pub use task::{NodeConfig, NodeTask};
 
 /// The node task has ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]

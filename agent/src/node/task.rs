@@ -1,4 +1,3 @@
-use std::future::Future;
 use std::sync::Arc;
 
 use ha_model::event::EventKind;
@@ -11,39 +10,17 @@ use tokio::sync::{mpsc, watch};
 use tracing::Instrument as _;
 
 use super::acceptance::{self, Decision};
+use super::duty::Duty;
 use super::health::is_healthy;
 use super::message::{Command, NodeView, Offer, OfflinePlan};
 use super::{NodeHandle, OfflineResult, Request};
-use crate::duty::{DutyGone, DutyHandle, DutyStatus};
+use crate::duty::DutyGone;
 use crate::ledger::{self, Entry, Ledger, Loaded, Running};
 use crate::spool::Reporter;
 
 /// Requests that wait. The controller has at most one offer unanswered, with
 /// its secrets before it; the rest is room for a person's SIGHUP.
 const REQUESTS: usize = 4;
-
-/// What the node needs of duty.
-pub trait Duty: Send + Sync + 'static {
-    /// Runs `plan` from now on; returns once it runs.
-    fn run_plan(
-        &self,
-        plan: Arc<NodePlan>,
-        secrets: Arc<Secrets>,
-    ) -> impl Future<Output = Result<(), DutyGone>> + Send;
-
-    /// Present state of the virtual routers.
-    fn status(&self) -> watch::Receiver<Arc<DutyStatus>>;
-}
-
-impl Duty for DutyHandle {
-    async fn run_plan(&self, plan: Arc<NodePlan>, secrets: Arc<Secrets>) -> Result<(), DutyGone> {
-        Self::run_plan(self, plan, secrets).await
-    }
-
-    fn status(&self) -> watch::Receiver<Arc<DutyStatus>> {
-        Self::status(self)
-    }
-}
 
 /// Who this node is.
 #[derive(Clone, Debug)]
