@@ -9,27 +9,21 @@ use ha_model::compile::compile;
 use ha_model::diagnostic::Diagnostic;
 use ha_model::document::PlanError;
 use ha_model::fleet::Fleet;
-use ha_model::ids::{ClusterName, NodeName, PlanId, RevisionId};
+use ha_model::ids::{NodeName, RevisionId};
 use ha_model::manifest::{self, Checked, KnownSecrets, ManifestFile, ManifestSet, Mode};
 use ha_model::plan::{NodePlan, SCHEMA_MIN};
 use ha_model::secret::{SecretRef, Secrets};
-use ha_model::units::Micros;
 use tokio::sync::Mutex;
 
 use super::Vault;
+use super::assemble::{Planned, assemble};
 use crate::clock::now_us;
 use crate::error_chain;
-use crate::fleet::{FleetHandle, FleetState, Head, Observation, Wish};
+use crate::fleet::{FleetHandle, FleetState, Head, Observation};
 use crate::revisions::{Committed, NewRevision, PlanRecord, RevisionError, Revisions};
-use crate::rollout::{Begin, BeginError, Begun, Document, PlannedNode, RolloutHandle, WantedNode};
+use crate::rollout::{Begin, BeginError, Begun, Document, RolloutHandle};
 use crate::session::PartError;
 
-/// Time of a node from the offer until it is healthy, beside what its advert
-/// intervals take.
-const ALLOWED_BASE: Micros = Micros::from_secs(30);
-/// Intervals until a node is master or hears one: the master-down interval is
-/// just under four.
-const ALLOWED_INTERVALS: u64 = 5;
 /// Between two tries to begin a rollout whose revision is stored.
 const BEGIN_RETRY: Duration = Duration::from_secs(5);
 
@@ -124,13 +118,6 @@ pub enum LoadError {
     /// The rollout at hand could not go on.
     #[error("the rollout can't go on")]
     Begin(#[source] BeginError),
-}
-
-/// A plan of the head, with its bytes.
-struct Planned {
-    plan: NodePlan,
-    id: PlanId,
-    bytes: Bytes,
 }
 
 /// Manifests, checked and compiled.
@@ -399,49 +386,6 @@ fn stored_fleet(set: &ManifestSet, secrets: &Secrets) -> Fleet {
             Fleet::default()
         }
     }
-}
-
-/// The wish and what every node should run, from the plans of the head.
-fn assemble(
-    head: Option<Head>,
-    fleet: &Fleet,
-    planned: Vec<Planned>,
-) -> (Wish, BTreeMap<ClusterName, Vec<WantedNode>>) {
-    let members: BTreeSet<&NodeName> =
-        fleet.clusters.values().flat_map(|cluster| &cluster.nodes).collect();
-    let retired = |plan: &NodePlan| plan.instances.is_empty() && !members.contains(&plan.node);
-    let labels = fleet
-        .clusters
-        .iter()
-        .map(|(name, cluster)| (name.clone(), cluster.labels.clone()))
-        .collect();
-    let present = planned.iter().filter(|one| !retired(&one.plan));
-    let wish = Wish::of(head, labels, present.map(|one| (&one.plan, one.id)));
-    let mut wanted: BTreeMap<ClusterName, Vec<WantedNode>> = BTreeMap::new();
-    for Planned { plan, id, bytes } in planned {
-        let node = WantedNode {
-            retired: retired(&plan),
-            planned: PlannedNode { node: plan.node.clone(), plan: id, allowed: allowed(&plan) },
-            document: Arc::new(Document::of(&plan, bytes)),
-        };
-        wanted.entry(plan.cluster).or_default().push(node);
-    }
-    for (name, nodes) in &mut wanted {
-        let order: BTreeMap<&NodeName, usize> = wish
-            .clusters
-            .get(name)
-            .map(|cluster| cluster.nodes.iter().map(|node| &node.name).zip(0..).collect())
-            .unwrap_or_default();
-        // Those that left come last, and so get their turn first.
-        nodes.sort_by_key(|node| order.get(&node.planned.node).copied().unwrap_or(usize::MAX));
-    }
-    (wish, wanted)
-}
-
-/// How long a node may take from the offer until it is healthy.
-fn allowed(plan: &NodePlan) -> Micros {
-    let slowest = plan.instances.iter().map(|instance| instance.interval_us.0).max().unwrap_or(0);
-    Micros(ALLOWED_BASE.0 + ALLOWED_INTERVALS * slowest)
 }
 
 /// Nodes whose agent said that it does not know the schema of its plan.

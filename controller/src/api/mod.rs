@@ -4,6 +4,7 @@
 //! stored revision and a rollout. Protobuf types stay in this module.
 
 mod applier;
+mod assemble;
 mod convert;
 mod follow;
 mod listing;

@@ -104,6 +104,11 @@ async fn a_rejection_stops_and_the_others_keep_what_they_run() {
         findings.iter().any(|finding| finding.what.contains("b rejected plan 1: E2101")),
         "{findings:?}"
     );
+    // Nor after a reconnect, where only the summary tells of the rejection.
+    b.hang_up();
+    let had = b.offered.clone();
+    let mut b = Agent::rejoin(&world, "b", None, had).await;
+    world.until(|fleet| fleet.connection(&name("b"), now_us()) == Connection::Online).await;
     // Another cluster goes on; what was rejected is not offered again, and its
     // peers stay where they are.
     let mut x = Agent::join(&world, "x").await;

@@ -14,6 +14,7 @@ mod state;
 mod task;
 #[cfg(test)]
 mod tests;
+mod view;
 mod words;
 
 use std::collections::BTreeMap;
@@ -27,9 +28,9 @@ use ipnet::IpNet;
 
 use crate::rollout::{Outcome, RolloutId};
 
-pub use judge::{ClusterView, Connection, Finding, Health, InstanceView, Judgement, NodeView};
 pub use state::FleetState;
 pub use task::{FleetGone, FleetHandle, FleetTask};
+pub use view::{ClusterView, Connection, Finding, Health, InstanceView, Judgement, NodeView};
 
 /// Between two summaries of an agent when nothing changes, microseconds.
 pub const SUMMARY_INTERVAL_US: u64 = 5_000_000;

@@ -11,12 +11,15 @@
 //! its cluster; an offline node is named, holds nobody up, and gets its plan
 //! when it comes back.
 
+mod handle;
 mod keep;
 mod machine;
+mod open;
 mod release;
 mod task;
 #[cfg(test)]
 mod tests;
+mod view;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -26,11 +29,12 @@ use ha_model::status::{FieldError, PlanPhase, PlanStatus};
 use ha_model::units::Micros;
 use serde::{Deserialize, Serialize};
 
+pub use handle::{BeginError, RolloutGone, RolloutHandle};
 pub use keep::KeepError;
+pub use open::{Begin, Begun, WantedNode};
 pub use release::{Document, Release};
-pub use task::{
-    Begin, BeginError, Begun, RolloutGone, RolloutHandle, RolloutTask, RolloutView, WantedNode,
-};
+pub use task::RolloutTask;
+pub use view::RolloutView;
 
 /// Number of a rollout, from 1; printed as `r-7`.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]

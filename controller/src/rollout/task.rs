@@ -1,17 +1,18 @@
 //! The one owner of the rollout at hand.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ha_model::ids::{ClusterName, NodeName, RevisionId};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
+use super::handle::Command;
 use super::keep::{CLUSTERS, Keep, KeepError, Kept};
-use super::release::{Document, Release};
+use super::open::{Open, Settled};
 use super::{
-    ClusterPhase, ClusterRollout, Header, Levels, PlannedNode, Rollout, RolloutId, Step, StepState,
-    Turn,
+    Begin, Begun, ClusterRollout, Document, Header, Levels, Release, Rollout, RolloutHandle,
+    RolloutView, Turn, WantedNode,
 };
 use crate::clock::now_us;
 use crate::fleet::{Connection, FleetHandle, Observation, RolloutGlance};
@@ -23,90 +24,6 @@ const QUEUE: usize = 256;
 
 /// Between two tries when the store takes no writes.
 const STORE_RETRY: Duration = Duration::from_secs(1);
-
-/// What the whole fleet should run. A rollout is made of the nodes that do not.
-#[derive(Clone, Debug)]
-pub struct Begin {
-    /// The revision that it brings.
-    pub revision: RevisionId,
-    /// W3C trace context of the apply behind it.
-    pub traceparent: Option<String>,
-    /// Every node with its plan, preferred master first.
-    pub wanted: BTreeMap<ClusterName, Vec<WantedNode>>,
-    /// Whether the apply changed the wish. If it did, a cluster that a rollout
-    /// before stopped, and that it does not touch, stays as it is; if it did
-    /// not, somebody asks for another try.
-    pub changed: bool,
-    /// Whether this is only to go on with what an end of the controller cut
-    /// short: then nothing begins that has begun already.
-    pub resume: bool,
-}
-
-/// What a node should run.
-#[derive(Clone, Debug)]
-pub struct WantedNode {
-    /// Which node, which plan, how long it may take.
-    pub planned: PlannedNode,
-    /// The plan itself.
-    pub document: Arc<Document>,
-    /// The node has left the fleet: its plan is an empty one. Once it has had
-    /// its turn and was offline, later rollouts name it no more.
-    pub retired: bool,
-}
-
-/// What became of a [`Begin`].
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Begun {
-    /// The rollout; `None`: every node has its plan or has rejected it.
-    pub rollout: Option<RolloutId>,
-    /// The nodes that it brings a plan, by cluster.
-    pub nodes: BTreeMap<ClusterName, Vec<NodeName>>,
-}
-
-/// What a rollout looks like now.
-#[derive(Clone, Debug)]
-pub struct RolloutView {
-    /// The rollout.
-    pub rollout: Rollout,
-    /// How far each cluster is.
-    pub phases: BTreeMap<ClusterName, ClusterPhase>,
-    /// Nodes without a session that have not got their plan.
-    pub offline: BTreeSet<NodeName>,
-}
-
-/// The rollouts have ended: the controller is going down.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("the rollouts are gone: the controller is stopping")]
-pub struct RolloutGone;
-
-type Released = watch::Receiver<Option<Arc<Release>>>;
-
-enum Command {
-    Begin(Box<Begin>, oneshot::Sender<Result<Begun, Arc<KeepError>>>),
-    Follow(NodeName, oneshot::Sender<Released>),
-}
-
-/// What is open when a rollout begins.
-#[derive(Default)]
-struct Open {
-    planned: BTreeMap<ClusterName, Vec<PlannedNode>>,
-    documents: BTreeMap<NodeName, Arc<Document>>,
-    carried: BTreeSet<ClusterName>,
-    at_once: Vec<WantedNode>,
-    /// Something is no part of the rollout at hand.
-    news: bool,
-}
-
-/// Why a node is part of a new rollout.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Need {
-    /// It is not.
-    Nothing,
-    /// The rollout at hand has not come to it, or is waiting for it.
-    Open,
-    /// No rollout has it under way.
-    New,
-}
 
 /// Takes turns, stores them, then acts on them.
 pub struct RolloutTask {
@@ -120,14 +37,6 @@ pub struct RolloutTask {
     view: watch::Sender<Option<Arc<RolloutView>>>,
     glance: Option<RolloutGlance>,
     store_failing: bool,
-}
-
-/// How others reach the rollouts.
-#[derive(Clone)]
-pub struct RolloutHandle {
-    commands: mpsc::Sender<Command>,
-    view: watch::Receiver<Option<Arc<RolloutView>>>,
-    keep: Keep,
 }
 
 impl RolloutTask {
@@ -206,9 +115,14 @@ impl RolloutTask {
 
     async fn begin(&mut self, begin: Begin) -> Result<Begun, KeepError> {
         let Begin { revision, traceparent, wanted, changed, resume } = begin;
-        let Open { planned, documents, carried, at_once, news } = self.open(wanted, changed);
+        let fleet = self.fleet.snapshot();
+        let now = now_us();
+        let online = |node: &NodeName| fleet.connection(node, now) == Connection::Online;
+        let (rollout, releases) = (self.rollout.as_ref(), &self.releases);
+        let open = Settled { rollout, releases, online: &online }.open(wanted, changed);
+        let nodes = open.names();
+        let Open { planned, documents, carried, at_once, news } = open;
         self.release_at_once(revision, traceparent.clone(), at_once).await?;
-        let nodes = names(&planned);
         let going = self.rollout.as_ref().filter(|rollout| !rollout.stopped);
         match going {
             _ if planned.is_empty() => Ok(Begun::default()),
@@ -223,73 +137,6 @@ impl RolloutTask {
                 self.documents = documents;
                 Ok(Begun { rollout: Some(id), nodes })
             }
-        }
-    }
-
-    /// What of `wanted` is to be part of a new rollout.
-    fn open(&self, wanted: BTreeMap<ClusterName, Vec<WantedNode>>, changed: bool) -> Open {
-        let mut open = Open::default();
-        let fleet = self.fleet.snapshot();
-        for (cluster, nodes) in wanted {
-            if self.is_carried(&cluster, &nodes, changed) {
-                open.carried.insert(cluster);
-                continue;
-            }
-            let mut planned = vec![];
-            for node in nodes {
-                let need = self.need(&cluster, &node);
-                if need == Need::Nothing {
-                    continue;
-                }
-                let online = fleet.connection(&node.planned.node, now_us()) == Connection::Online;
-                if node.retired && need == Need::Open && !online {
-                    open.at_once.push(node);
-                    continue;
-                }
-                open.news |= need == Need::New;
-                open.documents.insert(node.planned.node.clone(), node.document);
-                planned.push(node.planned);
-            }
-            if !planned.is_empty() {
-                open.planned.insert(cluster, planned);
-            }
-        }
-        open
-    }
-
-    fn step(&self, cluster: &ClusterName, wanted: &PlannedNode) -> Option<&Step> {
-        let cluster = self.rollout.as_ref()?.clusters.get(cluster)?;
-        cluster.steps.iter().find(|step| step.node == wanted.node && step.plan == wanted.plan)
-    }
-
-    fn is_released(&self, wanted: &PlannedNode) -> bool {
-        self.releases.get(&wanted.node).is_some_and(|release| release.plan == wanted.plan)
-    }
-
-    /// Whether a cluster stays stopped: nothing in it changed since, and it is
-    /// not somebody who asks for another try, or that would be in vain.
-    fn is_carried(&self, name: &ClusterName, nodes: &[WantedNode], changed: bool) -> bool {
-        let before = self.rollout.as_ref().and_then(|rollout| rollout.clusters.get(name));
-        let Some(before) = before.filter(|before| before.stopped) else { return false };
-        let touched = nodes.iter().any(|node| {
-            self.step(name, &node.planned).is_none() && !self.is_released(&node.planned)
-        });
-        let rejected = |step: &Step| matches!(step.state, StepState::Rejected { .. });
-        !touched && (changed || before.steps.iter().any(rejected))
-    }
-
-    /// Whether a node is to be part of a new rollout. What it rejected is not
-    /// offered again unless it changes.
-    fn need(&self, cluster: &ClusterName, wanted: &WantedNode) -> Need {
-        let planned = &wanted.planned;
-        match self.step(cluster, planned).map(|step| &step.state) {
-            Some(StepState::Healthy | StepState::Rejected { .. }) => Need::Nothing,
-            Some(StepState::TimedOut { .. } | StepState::Ahead { .. }) => Need::New,
-            Some(StepState::Waiting | StepState::Offered { .. }) => Need::Open,
-            // It never ran anything of ours.
-            None if wanted.retired && !self.releases.contains_key(&planned.node) => Need::Nothing,
-            None if self.is_released(planned) => Need::Nothing,
-            None => Need::New,
         }
     }
 
@@ -343,7 +190,11 @@ impl RolloutTask {
     async fn turn(&mut self) -> Option<Duration> {
         let now = now_us();
         let fleet = self.fleet.snapshot();
-        let mut next = self.rollout.clone()?;
+        let current = self.rollout.as_ref()?;
+        if current.unfinished().next().is_none() && self.is_published(current) {
+            return None;
+        }
+        let mut next = current.clone();
         let levels = fleet.levels(next.unfinished(), now);
         let turn = next.advance(&levels, now);
         let mut due = next.next_deadline_us();
@@ -415,6 +266,13 @@ impl RolloutTask {
         released.collect()
     }
 
+    /// Whether others have seen how `rollout` ended.
+    fn is_published(&self, rollout: &Rollout) -> bool {
+        let (id, outcome) = (rollout.header.id, rollout.outcome);
+        outcome.is_some()
+            && self.glance.is_some_and(|seen| (seen.id, seen.outcome) == (id, outcome))
+    }
+
     async fn publish(&mut self, levels: &Levels) {
         let Some(rollout) = &self.rollout else { return };
         let view = RolloutView::of(rollout, levels);
@@ -448,115 +306,6 @@ impl RolloutTask {
             let _ = self.fleet.observe(Observation::StoreFailing(None)).await;
         }
         self.store_failing = error.is_some();
-    }
-}
-
-impl RolloutView {
-    fn of(rollout: &Rollout, levels: &Levels) -> Self {
-        let own = || rollout.clusters.iter().filter(|(_, cluster)| !cluster.carried);
-        let phases =
-            own().map(|(name, cluster)| (name.clone(), rollout.phase(cluster, levels))).collect();
-        let offline = own()
-            .flat_map(|(_, cluster)| &cluster.steps)
-            .filter(|step| step.state == StepState::Waiting)
-            .filter(|step| super::machine::is_offline(levels, &step.node))
-            .map(|step| step.node.clone())
-            .collect();
-        Self { rollout: rollout.clone(), phases, offline }
-    }
-
-    /// As it was when it was stored: for one that is over.
-    #[must_use]
-    pub fn ended(rollout: &Rollout) -> Self {
-        Self::of(rollout, &Levels::new())
-    }
-
-    fn differs(&self, other: &Self) -> bool {
-        let phases = |view: &Self| -> Vec<_> {
-            let clusters = view.rollout.clusters.values();
-            clusters.flat_map(|cluster| &cluster.steps).map(|step| step.phase).collect()
-        };
-        self.phases != other.phases
-            || self.offline != other.offline
-            || self.rollout != other.rollout
-            || phases(self) != phases(other)
-    }
-
-    fn glance(&self) -> RolloutGlance {
-        let done = self.phases.values().filter(|phase| match phase {
-            ClusterPhase::Done | ClusterPhase::DoneOffline => true,
-            ClusterPhase::Waiting | ClusterPhase::Rolling | ClusterPhase::Stopped => false,
-        });
-        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-        RolloutGlance {
-            id: self.rollout.header.id,
-            clusters_total: count(self.phases.len()),
-            clusters_done: count(done.count()),
-            active: self.rollout.outcome.is_none(),
-            outcome: self.rollout.outcome,
-        }
-    }
-}
-
-fn names(
-    planned: &BTreeMap<ClusterName, Vec<PlannedNode>>,
-) -> BTreeMap<ClusterName, Vec<NodeName>> {
-    planned
-        .iter()
-        .map(|(cluster, nodes)| {
-            (cluster.clone(), nodes.iter().map(|one| one.node.clone()).collect())
-        })
-        .collect()
-}
-
-/// Why a rollout did not begin.
-#[derive(Debug, thiserror::Error)]
-pub enum BeginError {
-    /// It could not be kept.
-    #[error("the rollout could not be stored")]
-    Keep(#[source] Arc<KeepError>),
-    /// The controller is stopping.
-    #[error(transparent)]
-    Gone(RolloutGone),
-}
-
-impl RolloutHandle {
-    /// Begins a rollout of what is not settled, which takes the place of the
-    /// one at hand.
-    ///
-    /// # Errors
-    /// See [`BeginError`]; then the one at hand goes on.
-    pub async fn begin(&self, begin: Begin) -> Result<Begun, BeginError> {
-        let (reply, answer) = oneshot::channel();
-        let gone = |()| BeginError::Gone(RolloutGone);
-        let command = Command::Begin(Box::new(begin), reply);
-        self.commands.send(command).await.map_err(|_| gone(()))?;
-        answer.await.map_err(|_| gone(()))?.map_err(BeginError::Keep)
-    }
-
-    /// Follows what `node` may run.
-    ///
-    /// # Errors
-    /// The controller is stopping.
-    pub async fn released(&self, node: NodeName) -> Result<Released, RolloutGone> {
-        let (reply, answer) = oneshot::channel();
-        let command = Command::Follow(node, reply);
-        self.commands.send(command).await.map_err(|_| RolloutGone)?;
-        answer.await.map_err(|_| RolloutGone)
-    }
-
-    /// Follows the rollout at hand.
-    #[must_use]
-    pub fn follow(&self) -> watch::Receiver<Option<Arc<RolloutView>>> {
-        self.view.clone()
-    }
-
-    /// A rollout as it was last stored; `None` as `id`: the newest.
-    ///
-    /// # Errors
-    /// The store, or what it holds.
-    pub async fn stored(&self, id: Option<RolloutId>) -> Result<Option<Rollout>, KeepError> {
-        self.keep.rollout(id).await
     }
 }
 

@@ -7,6 +7,7 @@
 //! and [`RegistryTask`] holds which session each node has.
 
 mod admission;
+mod batch;
 mod offers;
 mod registry;
 mod service;

@@ -4,7 +4,6 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt as _};
-use ha_model::event::{EventKind, NodeEvent, SpoolPosition};
 use ha_model::ids::NodeName;
 use ha_model::secret::{SecretRef, Secrets};
 use ha_model::status::{NodeStatus, PlanStatus};
@@ -18,7 +17,7 @@ use tonic::Status;
 use super::admission::ComeBack;
 use super::offers::{Offer, Offers};
 use super::registry::{Control, Opening};
-use super::{Caller, Pending, Shared, code, nonce};
+use super::{Caller, Pending, Shared, batch, code, nonce};
 use crate::clock::now_us;
 use crate::error_chain;
 use crate::fleet::{AgentFacts, Observation, SUMMARY_INTERVAL_US, SessionEnd, SessionId};
@@ -28,8 +27,6 @@ use crate::rollout::Release;
 const HELLO_LIMIT: Duration = Duration::from_secs(10);
 /// An agent that takes no message for so long is lost.
 const STALL_LIMIT: Duration = Duration::from_secs(10);
-/// Between two tries when events can't be stored.
-const HISTORY_RETRY: Duration = Duration::from_secs(1);
 /// Span of the next reconnect, microseconds: short, since a node is unknown
 /// until it is back, and the admission bucket spreads a storm.
 const RECONNECT_US: (u64, u64) = (200_000, 2_000_000);
@@ -398,12 +395,12 @@ impl Session {
 
     /// Takes a batch in, unless one is being stored: agents send the next one
     /// after the acknowledgement, and will send this one again.
-    fn events(&mut self, batch: v1::EventBatch) {
+    fn events(&mut self, events: v1::EventBatch) {
         if self.storing.is_some() {
             tracing::debug!(node = %self.node, "a batch before the last was acknowledged: dropped");
             return;
         }
-        self.storing = Some(Box::pin(store(self.shared.clone(), self.node.clone(), batch)));
+        self.storing = Some(Box::pin(batch::store(self.shared.clone(), self.node.clone(), events)));
     }
 
     /// Offers what is due.
@@ -459,48 +456,4 @@ async fn finish(storing: &mut Option<Storing>) -> v1::EventAck {
         Some(storing) => storing.as_mut().await,
         None => std::future::pending().await,
     }
-}
-
-/// Stores a batch, however long it takes: the agent keeps its events until
-/// they are acknowledged.
-async fn store(shared: Arc<Shared>, node: NodeName, batch: v1::EventBatch) -> v1::EventAck {
-    let spool_epoch = batch.spool_epoch;
-    let events: Vec<_> = batch
-        .events
-        .into_iter()
-        .map(|spooled| {
-            let position = SpoolPosition { spool_epoch, sequence: spooled.sequence };
-            (position, event(spooled.event.unwrap_or_default()))
-        })
-        .collect();
-    let mut told = false;
-    loop {
-        match shared.history.append(node.clone(), events.clone()).await {
-            Ok(sequence) => return v1::EventAck { spool_epoch, sequence },
-            Err(error) => {
-                if !told {
-                    let error = error_chain(&*error);
-                    tracing::error!(%node, error, "events not stored; they wait on the node");
-                }
-                told = true;
-                tokio::time::sleep(HISTORY_RETRY).await;
-            }
-        }
-    }
-}
-
-/// An event of a kind that this build does not know is kept as a gap that
-/// holds its text: an older controller loses nothing.
-fn event(event: v1::NodeEvent) -> NodeEvent {
-    let (at_us, boot_us) = (event.at_us, event.boot_us);
-    let text = event.kind_json.clone();
-    NodeEvent::try_from(event).unwrap_or_else(|_| NodeEvent {
-        at_us,
-        boot_us,
-        kind: EventKind::Gap {
-            lost: 1,
-            reason: format!("an event of a kind that this controller does not know: {text}"),
-        },
-        traceparent: None,
-    })
 }
