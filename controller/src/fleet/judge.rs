@@ -13,6 +13,9 @@ use super::{
     WishedNode,
 };
 
+/// How long a second agent with one certificate is shown after its last try.
+const DUPLICATE_SHOWN_US: u64 = 15 * 60 * 1_000_000;
+
 impl FleetState {
     /// Judges the clusters that `wanted` picks, as of `now_us`.
     pub fn judge(&self, now_us: u64, mut wanted: impl FnMut(&ClusterName) -> bool) -> Judgement {
@@ -278,7 +281,7 @@ impl<'a> Judge<'a> {
                 self.find(Health::Degraded, self.head_at_us(), what, next);
             }
             (Some(state), None) => {
-                let what = format!("{name} is silent{}", words::last_seen(state));
+                let what = format!("{name} {}", words::silent(state));
                 self.find(Health::Degraded, silent_since(state), what, next.clone());
             }
             (Some(state), Some(heard)) => {
@@ -287,7 +290,11 @@ impl<'a> Judge<'a> {
                 self.faults(wished, state, heard, &next);
             }
         }
-        if let Some(state) = state.filter(|state| state.duplicates > 0) {
+        let recent = |state: &&NodeState| {
+            state.duplicates > 0
+                && self.now_us.saturating_sub(state.duplicate_at_us) < DUPLICATE_SHOWN_US
+        };
+        if let Some(state) = state.filter(recent) {
             let what = format!(
                 "another agent uses the certificate of {name} (refused {} times)",
                 state.duplicates

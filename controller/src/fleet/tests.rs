@@ -339,7 +339,7 @@ fn a_node_that_never_came_says_how_to_bring_it() {
     assert_eq!(finding.what, "b has never connected");
     assert_eq!(finding.next, "hactl node join-token b");
     world.see(Observation::Enrolled { node: name("b"), certificate_expires_at_us: 1 });
-    assert_eq!(world.found(), ["b is silent"]);
+    assert_eq!(world.found(), ["b has not come back since the controller started"]);
 }
 
 #[test]
@@ -385,6 +385,19 @@ fn the_last_word_of_a_replaced_stream_is_not_heard() {
     let node = &world.fleet.nodes[&name("a")];
     assert_eq!(node.session, Some(SessionId(2)));
     assert_eq!(node.tracks[&"web".parse().unwrap()].state, VrrpState::Master);
+}
+
+#[test]
+fn a_second_agent_with_one_certificate_is_shown_for_a_while() {
+    let mut world = World::new(&["a"]);
+    world.says("a", VrrpState::Master, &[]);
+    world.see(Observation::Duplicate { node: name("a") });
+    let found = "another agent uses the certificate of a (refused 1 times)";
+    assert_eq!(world.found(), [found]);
+    world.after(16 * 60 * SECOND);
+    world.says("a", VrrpState::Master, &[]);
+    assert_eq!(world.health(), Health::Ok);
+    assert_eq!(world.fleet.nodes[&name("a")].duplicates, 1, "it is still counted");
 }
 
 #[test]

@@ -27,8 +27,11 @@ fn fault(reason: &FaultReason) -> String {
     }
 }
 
-/// What a silent node was when it was heard last.
-pub(super) fn last_seen(node: &NodeState) -> String {
+/// Since when a node is silent, and what it was when it was heard last.
+pub(super) fn silent(node: &NodeState) -> String {
+    if node.facts.is_none() {
+        return "has not come back since the controller started".to_owned();
+    }
     let stopped = match node.ended {
         Some(SessionEnd::Bye) => " (its agent was stopped)",
         Some(SessionEnd::Lost | SessionEnd::Replaced) | None => "",
@@ -41,9 +44,11 @@ pub(super) fn last_seen(node: &NodeState) -> String {
         .map(|instance| instance.name.as_str())
         .collect();
     match (node.heard.is_some(), masters.is_empty()) {
-        (false, _) => stopped.to_owned(),
-        (true, true) => format!("{stopped}; last seen as backup"),
-        (true, false) => format!("{stopped}; last seen as master of {}", masters.join(", ")),
+        (false, _) => format!("is silent{stopped}"),
+        (true, true) => format!("is silent{stopped}; last seen as backup"),
+        (true, false) => {
+            format!("is silent{stopped}; last seen as master of {}", masters.join(", "))
+        }
     }
 }
 
