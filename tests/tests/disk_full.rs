@@ -1,6 +1,8 @@
 //! A full disk: what was asked fails with the reason, nothing is half stored,
 //! and all works again when there is room.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
