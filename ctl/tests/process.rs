@@ -48,7 +48,7 @@ fn colours_are_for_those_who_want_them() {
 fn exit_codes_reach_the_shell() {
     for (arguments, code) in [
         (&["version"][..], 0),
-        (&["explain", "E9999"], 1),
+        (&["explain", "E99999"], 1),
         (&["status"], 2),
         (&["staus"], 2),
         (&["validate", "-f", "/nonexistent.yaml"], 2),

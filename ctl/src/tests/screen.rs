@@ -57,7 +57,7 @@ async fn codes_are_explained() {
     for code in ["E1001", "E2001", "E3001", "E4001", "E5001"] {
         assert!(list.out.lines().any(|line| line == code), "{code}");
     }
-    let ran = bench.run("explain E9999").await;
+    let ran = bench.run("explain E99999").await;
     assert_eq!(ran.exit, Exit::Error);
     assert!(ran.err.contains("there is no code"), "{}", ran.err);
     assert_eq!(bench.run("explain").await.exit, Exit::Usage);

@@ -1,6 +1,6 @@
 //! `hactl events`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ pub(super) async fn run(args: Events, app: &mut App) -> Outcome {
         Some(socket) => {
             let limit = args.limit.unwrap_or(DEFAULT_LIMIT);
             let stream = app.agent(&socket).events(limit, args.follow).await?;
-            match print_all(stream, app).await? {
+            match print_all(stream, args.follow, app).await? {
                 End::Done(_) | End::Interrupted => Ok(Exit::Ok),
                 End::Lost(_, failure) => Err(failure.into()),
             }
@@ -52,7 +52,7 @@ async fn fleet(args: Events, app: &mut App) -> Outcome {
     let mut filter = filter(&args, &mut controller, app.now_us()).await?;
     loop {
         let end = match controller.events(filter.clone()).await {
-            Ok(stream) => print_all(stream, app).await?,
+            Ok(stream) => print_all(stream, args.follow, app).await?,
             // What was never reached is an error; what was, comes back.
             Err(failure) if filter.after_index == 0 => return Err(failure.into()),
             Err(failure) => End::Lost(filter.after_index, failure),
@@ -111,9 +111,48 @@ async fn filter(
     Ok(filter)
 }
 
+/// Prints events as they come; or, if they end by themselves, in the order in
+/// which they happened, because nodes that were away deliver theirs later.
 async fn print_all(
     stream: impl Stream<Item = Result<Event, Failure>>,
+    follow: bool,
     app: &mut App,
+) -> Result<End, Stop> {
+    let mut held = Vec::new();
+    let end = receive(stream, app, |event, app| {
+        if follow {
+            return print(&event, app);
+        }
+        held.push(event);
+        Ok(())
+    })
+    .await?;
+    for event in as_it_happened(held) {
+        print(&event, app)?;
+    }
+    Ok(end)
+}
+
+/// By the nodes' clocks; but the order of one node's events is never changed,
+/// even if its clock was stepped back between them.
+fn as_it_happened(events: Vec<Event>) -> Vec<Event> {
+    let mut latest: BTreeMap<String, u64> = BTreeMap::new();
+    let mut timed: Vec<_> = events
+        .into_iter()
+        .map(|event| {
+            let at = latest.entry(event.node.clone()).or_default();
+            *at = event.at_us.max(*at);
+            (*at, event)
+        })
+        .collect();
+    timed.sort_by_key(|(at, _)| *at);
+    timed.into_iter().map(|(_, event)| event).collect()
+}
+
+async fn receive(
+    stream: impl Stream<Item = Result<Event, Failure>>,
+    app: &mut App,
+    mut take: impl FnMut(Event, &mut App) -> std::io::Result<()>,
 ) -> Result<End, Stop> {
     let mut stream = pin!(stream);
     let interrupt = app.interrupt.clone();
@@ -128,7 +167,7 @@ async fn print_all(
         match event {
             Some(Ok(event)) => {
                 last = event.index.unwrap_or(last);
-                print(&event, app)?;
+                take(event, app)?;
             }
             Some(Err(failure)) => return Ok(End::Lost(last, failure)),
             None => return Ok(End::Done(last)),
@@ -143,5 +182,41 @@ fn print(event: &Event, app: &mut App) -> std::io::Result<()> {
             app.out.line(&output::event_line(event, app.out.symbols))?;
             app.out.flush()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(node: &str, sequence: u64, at_us: u64) -> Event {
+        Event {
+            index: None,
+            stored_at_us: None,
+            node: node.to_owned(),
+            spool_epoch: 1,
+            sequence,
+            at_us,
+            boot_us: at_us,
+            what: serde_json::Value::Null,
+            traceparent: None,
+        }
+    }
+
+    #[test]
+    fn late_news_stands_where_it_happened_and_no_node_is_put_out_of_order() {
+        // b delivers late; the clock of a was stepped back before its third.
+        let stored = vec![
+            event("a", 1, 10),
+            event("a", 2, 30),
+            event("a", 3, 5),
+            event("b", 1, 20),
+            event("b", 2, 40),
+        ];
+        let shown: Vec<_> = as_it_happened(stored)
+            .into_iter()
+            .map(|event| format!("{}{}", event.node, event.sequence))
+            .collect();
+        assert_eq!(shown, ["a1", "b1", "a2", "a3", "b2"]);
     }
 }

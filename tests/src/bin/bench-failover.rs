@@ -147,8 +147,9 @@ impl Bed {
     fn cut(&self, interval: Micros) -> Result<u64> {
         self.settle()?;
         let interval = Duration::from(interval);
-        let lead = Duration::from_millis(300) + interval.mul_f64(random()?);
-        let span = lead + interval * 4 + Duration::from_millis(500);
+        // Room for the prober to start, and for its last answers.
+        let lead = Duration::from_millis(500) + interval.mul_f64(random()?);
+        let span = lead + interval * 4 + Duration::from_secs(1);
         let millis = u64::try_from(span.as_millis())?;
         let mut probe = self.client.command(program("lab-tool")?);
         probe.args(["probe", ADDRESS, &millis.to_string()]);
