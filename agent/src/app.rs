@@ -67,8 +67,10 @@ pub async fn enroll(args: &EnrollArgs) -> Result<()> {
 /// Removes the addresses that an agent left.
 ///
 /// # Errors
-/// If the kernel can't be asked.
+/// If an agent still runs there, or the kernel can't be asked.
 pub async fn release(args: &ReleaseArgs) -> Result<()> {
+    // What a running agent holds is not left behind.
+    let _run_lock = own(&args.run_dir, 0o750, "--run-dir")?;
     let removed = kernel::release(&args.run_dir).await?;
     tracing::info!(removed, "virtual addresses removed");
     Ok(())

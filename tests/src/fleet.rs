@@ -250,6 +250,17 @@ impl Fleet {
     ///
     /// A node could not be enrolled.
     pub fn add_cluster(&mut self, cluster: &Cluster) -> Result<()> {
+        self.enrol_cluster(cluster)?;
+        cluster.nodes.iter().try_for_each(|(name, _)| self.start_node(name))
+    }
+
+    /// Makes a cluster's network and nodes and enrols each node; no agent runs
+    /// yet.
+    ///
+    /// # Errors
+    ///
+    /// A node could not be enrolled.
+    pub fn enrol_cluster(&mut self, cluster: &Cluster) -> Result<()> {
         let network = self.lab.network(cluster.name)?;
         for (name, addresses) in cluster.nodes {
             let host = self.lab.host(name)?;
@@ -257,11 +268,39 @@ impl Fleet {
             host.attach(&self.management, "mgmt0", &[&format!("10.80.1.{number}/16")])?;
             host.attach(&network, "eth0", addresses)?;
             self.enrol(&host)?;
-            let agent = Some(self.start_agent(&host)?);
-            self.nodes.push(NodeHost { host, agent });
+            self.nodes.push(NodeHost { host, agent: None });
         }
         self.networks.push((cluster.name, network));
         Ok(())
+    }
+
+    /// Starts the agent of an enrolled node.
+    ///
+    /// # Errors
+    ///
+    /// There is no such node, or the program is not built.
+    pub fn start_node(&mut self, name: &str) -> Result<()> {
+        let agent = self.start_agent(&self.node(name)?.host)?;
+        let node = self.nodes.iter_mut().find(|node| node.host.name() == name);
+        node.with_context(|| format!("no node {name}"))?.agent = Some(agent);
+        Ok(())
+    }
+
+    /// A host on a cluster's service network that is no node of it.
+    ///
+    /// # Errors
+    ///
+    /// The cluster was not added.
+    pub fn client(&self, cluster: &Cluster, name: &str, address: &str) -> Result<Host> {
+        let host = self.lab.host(name)?;
+        host.attach(self.network(cluster)?, "eth0", &[address])?;
+        Ok(host)
+    }
+
+    /// The lab that the fleet lives in.
+    #[must_use]
+    pub fn lab(&self) -> &Lab {
+        &self.lab
     }
 
     fn enrol(&self, host: &Host) -> Result<()> {

@@ -54,6 +54,20 @@ pub fn echo(listen: SocketAddr, name: &str) -> io::Result<()> {
 ///
 /// The socket can't be had.
 pub fn probe(target: SocketAddr, period: Duration, span: Duration) -> io::Result<Seen> {
+    probe_while(target, period, |elapsed| elapsed < span)
+}
+
+/// The same for as long as `more` says so, which is asked before each datagram
+/// with the time since the first.
+///
+/// # Errors
+///
+/// The socket can't be had.
+pub fn probe_while(
+    target: SocketAddr,
+    period: Duration,
+    more: impl Fn(Duration) -> bool,
+) -> io::Result<Seen> {
     let any: SocketAddr = if target.is_ipv4() {
         ([0, 0, 0, 0], 0).into()
     } else {
@@ -68,7 +82,7 @@ pub fn probe(target: SocketAddr, period: Duration, span: Duration) -> io::Result
     };
     let begin = Instant::now();
     let mut sent_at = Vec::new();
-    while begin.elapsed() < span {
+    while more(begin.elapsed()) {
         let next = period * u32::try_from(sent_at.len()).unwrap_or(u32::MAX);
         std::thread::sleep(next.saturating_sub(begin.elapsed()));
         let sequence = u64::try_from(sent_at.len()).unwrap_or(u64::MAX);

@@ -138,7 +138,7 @@ impl Router {
     pub fn start(&self, kind: Kind, lab: &Lab, host: &Host) -> Result<Process> {
         match kind {
             Kind::HaAgent => self.start_agent(lab, host),
-            Kind::Keepalived => self.start_keepalived(lab, host),
+            Kind::Keepalived => start_keepalived(&self.keepalived_conf(host.name()), lab, host),
         }
     }
 
@@ -154,16 +154,21 @@ impl Router {
         command.arg("--local-socket").arg(home.join("local.sock"));
         Process::start(&mut command, &log_path(lab, host.name()))
     }
+}
 
-    fn start_keepalived(&self, lab: &Lab, host: &Host) -> Result<Process> {
-        let home = lab.directory().join(host.name());
-        std::fs::create_dir_all(&home)?;
-        let conf = home.join("keepalived.conf");
-        std::fs::write(&conf, self.keepalived_conf(host.name()))?;
-        let mut command = host.command("keepalived");
-        command.args(["-n", "-l", "-D", "-P", "-f"]).arg(conf);
-        command.arg("-p").arg(home.join("keepalived.pid"));
-        command.arg("-r").arg(home.join("vrrp.pid"));
-        Process::start(&mut command, &log_path(lab, host.name()))
-    }
+/// Starts keepalived on a host with this configuration.
+///
+/// # Errors
+///
+/// It can't be started.
+pub fn start_keepalived(text: &str, lab: &Lab, host: &Host) -> Result<Process> {
+    let home = lab.directory().join(host.name());
+    std::fs::create_dir_all(&home)?;
+    let conf = home.join("keepalived.conf");
+    std::fs::write(&conf, text)?;
+    let mut command = host.command("keepalived");
+    command.args(["-n", "-l", "-D", "-P", "-f"]).arg(conf);
+    command.arg("-p").arg(home.join("keepalived.pid"));
+    command.arg("-r").arg(home.join("vrrp.pid"));
+    Process::start(&mut command, &log_path(lab, host.name()))
 }

@@ -137,6 +137,8 @@ fn release_removes_what_a_crash_left_and_nothing_else() {
         let mut pair = Pair::settled(&[Router::new(FAST)])?;
         pair.first.wait_until_holds(VIP, true)?;
         pair.first.host.run(&["ip", "addr", "add", "10.9.0.77/24", "dev", "eth0"])?;
+        ensure!(pair.first.release().is_err(), "released under a running agent");
+        ensure!(pair.first.holds(VIP)?, "a running agent lost its address");
         pair.first.end_by(Signal::SIGKILL)?;
         pair.first.release()?;
         ensure!(!pair.first.holds(VIP)?, "the virtual address stayed");
