@@ -64,9 +64,18 @@ impl Loopback {
     ///
     /// It does not; its log is in the error.
     pub fn start(&self) -> Result<Process> {
+        self.start_with(&[])
+    }
+
+    /// The same, with further arguments.
+    ///
+    /// # Errors
+    ///
+    /// As [`Loopback::start`].
+    pub fn start_with(&self, arguments: &[&str]) -> Result<Process> {
         let mut command = Command::new(program("ha-controller")?);
         command.args(["run", "--listen", &self.address, "--pki"]).arg(self.pki());
-        command.arg("--state-dir").arg(self.state());
+        command.arg("--state-dir").arg(self.state()).args(arguments);
         let log = self.home.path().join("controller.log");
         let process = Process::start(&mut command, &log)?;
         let answers = eventually(Duration::from_secs(20), || {

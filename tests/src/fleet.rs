@@ -317,7 +317,9 @@ impl Fleet {
         finish(&mut command).map(drop)
     }
 
-    fn state_directory(&self, host: &Host) -> PathBuf {
+    /// Where the agent of a host keeps what outlives it.
+    #[must_use]
+    pub fn state_directory(&self, host: &Host) -> PathBuf {
         self.path(host.name()).join("state")
     }
 
@@ -335,6 +337,27 @@ impl Fleet {
         command.arg("--local-socket").arg(home.join("local.sock"));
         self.trace(&mut command);
         Process::start(&mut command, &log_path(&self.lab, host.name()))
+    }
+
+    /// Stops a node's agent, does something, and starts the agent again.
+    ///
+    /// # Errors
+    ///
+    /// It does not run, or the error of `meanwhile`.
+    pub fn restart_agent(
+        &mut self,
+        node: &str,
+        meanwhile: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<()> {
+        let stopped = self.nodes.iter_mut().find(|it| it.host.name() == node);
+        let agent = stopped.and_then(|it| it.agent.take()).context("the agent runs")?;
+        agent.terminate()?;
+        let host = self.node(node)?.host.clone();
+        meanwhile(&self.state_directory(&host))?;
+        let agent = self.start_agent(&host)?;
+        let started = self.nodes.iter_mut().find(|it| it.host.name() == node);
+        started.context("the node is there")?.agent = Some(agent);
+        Ok(())
     }
 
     /// Sends a signal to a node's agent.

@@ -261,6 +261,28 @@ impl Host {
         finish(self.command(program).args(rest))
     }
 
+    /// Does something on this host, in a thread of this process.
+    ///
+    /// # Errors
+    ///
+    /// The namespace can't be entered, or the error of `act`.
+    pub fn within<T: Send + 'static>(
+        &self,
+        act: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let namespace = format!("/run/netns/{}", self.namespace);
+        let inside = move || -> Result<T> {
+            // The namespace is that of this thread alone, which ends here.
+            let file = std::fs::File::open(namespace)?;
+            nix::sched::setns(file, nix::sched::CloneFlags::CLONE_NEWNET)?;
+            act()
+        };
+        match std::thread::spawn(inside).join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+
     /// Whether an address is on an interface.
     ///
     /// # Errors

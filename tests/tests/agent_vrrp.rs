@@ -1,12 +1,11 @@
 //! Two agents in two namespaces: who holds the address, whatever happens.
 
-mod agent;
-
 use std::time::{Duration, Instant};
 
-use agent::{Metrics, PATIENCE, Pair, Router, State};
 use anyhow::{Result, ensure};
 use ha_tests::lab::eventually;
+use ha_tests::metrics::Metrics;
+use ha_tests::pair::{PATIENCE, Pair, Router, State};
 use ha_tests::skip::root_or_skip;
 use nix::sys::signal::Signal;
 
@@ -163,28 +162,39 @@ fn an_interface_that_vanishes_and_returns_works_again() {
     });
 }
 
+/// Stops the master until the other one has sent so many adverts, which then
+/// wait for it.
+fn hold_up_the_master(router: Router, adverts: u64) -> Result<()> {
+    let pair = Pair::settled(&[Router { preempt: false, ..router }])?;
+    pair.first.wait_until_holds(VIP, true)?;
+    pair.first.signal(Signal::SIGSTOP)?;
+    pair.second.wait_until_holds(VIP, true)?;
+    let heard = figure(&pair.second.metrics()?, "keepalived_advertisements_received_total");
+    let sent =
+        || Ok(figure(&pair.second.metrics()?, "keepalived_advertisements_sent_total") >= adverts);
+    ensure!(eventually(PATIENCE, sent)?);
+    pair.first.signal(Signal::SIGCONT)?;
+    pair.first.wait_until_holds(VIP, false)?;
+    pair.first.wait_for("web", State::Backup)?;
+    let (first, second) = (pair.first.metrics()?, pair.second.metrics()?);
+    ensure!(figure(&first, "ha_late_wakeups_total") >= 1, "{first:?}");
+    ensure!(figure(&second, "keepalived_release_master_total") == 0, "{second:?}");
+    let heard_after = figure(&second, "keepalived_advertisements_received_total");
+    ensure!(heard_after == heard, "the first sent before it heard");
+    ensure!(pair.second.holds(VIP)?, "the address was lost");
+    Ok(())
+}
+
 #[test]
 fn a_master_that_was_held_up_yields_first() {
-    run("a_master_that_was_held_up_yields_first", || {
-        let router = Router { preempt: false, ..Router::new(FAST) };
-        let pair = Pair::settled(&[router])?;
-        pair.first.wait_until_holds(VIP, true)?;
-        pair.first.signal(Signal::SIGSTOP)?;
-        pair.second.wait_until_holds(VIP, true)?;
-        let heard = figure(&pair.second.metrics()?, "keepalived_advertisements_received_total");
-        // The first is to have a queue of adverts to hear.
-        let sent =
-            || Ok(figure(&pair.second.metrics()?, "keepalived_advertisements_sent_total") >= 20);
-        ensure!(eventually(PATIENCE, sent)?);
-        pair.first.signal(Signal::SIGCONT)?;
-        pair.first.wait_until_holds(VIP, false)?;
-        pair.first.wait_for("web", State::Backup)?;
-        let (first, second) = (pair.first.metrics()?, pair.second.metrics()?);
-        ensure!(figure(&first, "ha_late_wakeups_total") >= 1, "{first:?}");
-        ensure!(figure(&second, "keepalived_release_master_total") == 0, "{second:?}");
-        let heard_after = figure(&second, "keepalived_advertisements_received_total");
-        ensure!(heard_after == heard, "the first sent before it heard");
-        Ok(())
+    run("a_master_that_was_held_up_yields_first", || hold_up_the_master(Router::new(FAST), 20));
+}
+
+#[test]
+fn so_does_one_that_was_held_up_for_ten_seconds() {
+    run("so_does_one_that_was_held_up_for_ten_seconds", || {
+        // Takeover after 3.6 s, and seven adverts.
+        hold_up_the_master(Router { multicast: true, ..Router::new(SECOND) }, 7)
     });
 }
 
@@ -240,6 +250,37 @@ fn a_changed_plan_is_a_difference_and_a_bad_one_changes_nothing() {
         ensure!(pair.first.holds("10.9.0.101")?);
         let metrics = pair.first.metrics()?;
         ensure!(figure(&metrics, "keepalived_become_master_total") == 1, "{metrics:?}");
+        Ok(())
+    });
+}
+
+/// Multicast: version 2, version 3, and version 3 over IPv6.
+fn over_multicast() -> [(Router, &'static str); 3] {
+    let version_3 = Router { multicast: true, ..Router::new(FAST) };
+    let addresses = vec!["fd09::64/64".to_owned()];
+    [
+        (Router { version: 2, interval_us: SECOND, ..version_3.clone() }, VIP),
+        (version_3.clone(), VIP),
+        (Router { addresses, ..version_3 }, "fd09::64"),
+    ]
+}
+
+#[test]
+fn over_multicast_there_is_one_master_and_the_address_follows_the_link() {
+    run("over_multicast_there_is_one_master_and_the_address_follows_the_link", || {
+        for (router, address) in over_multicast() {
+            let pair = Pair::settled(&[router])?;
+            pair.first.wait_until_holds(address, true)?;
+            ensure!(!pair.second.holds(address)?);
+            pair.network.cut(&pair.first.host)?;
+            pair.second.wait_until_holds(address, true)?;
+            pair.first.wait_until_holds(address, false)?;
+            pair.network.heal(&pair.first.host)?;
+            pair.first.wait_until_holds(address, true)?;
+            pair.second.wait_until_holds(address, false)?;
+            let metrics = pair.second.metrics()?;
+            ensure!(figure(&metrics, "keepalived_become_master_total") == 1, "{metrics:?}");
+        }
         Ok(())
     });
 }
