@@ -69,7 +69,12 @@ impl FakeDuty {
 
     /// The instance is in this state, and the kernel shows it.
     pub(crate) fn show(&self, state: VrrpState) {
-        let status = DutyStatus { instances: vec![instance(state)], settled: true, at_us: 1 };
+        let status = DutyStatus {
+            instances: vec![instance(state)],
+            settled: true,
+            at_us: 1,
+            ..DutyStatus::default()
+        };
         self.status.send_replace(Arc::new(status));
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use arc_swap::ArcSwapOption;
+use ha_core::node::NodeCounters;
 use ha_model::plan::NodePlan;
 use ha_model::secret::Secrets;
 use ha_model::status::InstanceStatus;
@@ -15,6 +16,8 @@ use tokio::sync::{Mutex, watch};
 pub struct DutyStatus {
     /// Every virtual router, sorted by name.
     pub instances: Vec<InstanceStatus>,
+    /// Messages that belong to no virtual router here.
+    pub strays: NodeCounters,
     /// The kernel shows the desired state, with no address missing.
     pub settled: bool,
     /// Wall clock when this was true, microseconds since 1970.

@@ -287,7 +287,8 @@ impl Duty {
         let (generation, whole) = self.settled;
         let settled = whole && generation >= self.wanted;
         let instances = self.core.status(now, at_us);
-        self.parts.outbox.publish(DutyStatus { instances, settled, at_us });
+        let strays = self.core.counters();
+        self.parts.outbox.publish(DutyStatus { instances, strays, settled, at_us });
     }
 
     /// Sets the timer to whatever comes first.

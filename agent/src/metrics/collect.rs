@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ha_core::node::NodeCounters;
 use ha_model::status::{InstanceCounters, InstanceStatus, VrrpState};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
@@ -52,7 +53,7 @@ const COUNTERS: [Counter; 18] = [
 ];
 
 /// Every reason to drop an advert: each dropped one is in exactly one.
-const DROPPED: [Reason; 12] = [
+const DROPPED: [Reason; 13] = [
     ("packet_length", |it| it.packet_len_err),
     ("advert_interval", |it| it.advert_interval_err),
     ("ttl", |it| it.ip_ttl_err),
@@ -65,6 +66,7 @@ const DROPPED: [Reason; 12] = [
     ("auth_type_unknown", |it| it.invalid_authtype),
     ("auth_type", |it| it.authtype_mismatch),
     ("auth_data", |it| it.auth_failure),
+    ("own_advert", |it| it.own_advert_rcvd),
 ];
 
 const GAUGES: [Gauge; 4] = [
@@ -135,6 +137,15 @@ impl Collector for StatusCollector {
                 ConstCounter::new(value(&instance.counters)).encode(metric)?;
             }
         }
+        let help = "Messages for no virtual router of this node; the kernel drops most unseen";
+        let mut family =
+            encoder.encode_descriptor("ha_stray_adverts", help, None, MetricType::Counter)?;
+        let NodeCounters { vrid_err, runt } = status.strays;
+        for (reason, count) in [("vrid", vrid_err), ("too_short", runt)] {
+            let labels = [("reason", reason)];
+            let metric = family.encode_family(&labels)?;
+            ConstCounter::new(count).encode(metric)?;
+        }
         Ok(())
     }
 }
@@ -176,7 +187,12 @@ mod tests {
             addresses_failed: vec![],
             counters,
         };
-        DutyStatus { instances: vec![instance], settled: true, at_us: 3_250_000 }
+        DutyStatus {
+            instances: vec![instance],
+            strays: NodeCounters { vrid_err: 5, runt: 0 },
+            settled: true,
+            at_us: 3_250_000,
+        }
     }
 
     #[test]
@@ -189,6 +205,7 @@ mod tests {
             r#"keepalived_vrrp_state{iname="web",intf="eth0",vrid="51"} 2"#,
             r#"keepalived_advertisements_sent_total{iname="web",intf="eth0",vrid="51"} 7"#,
             r#"ha_adverts_dropped_total{iname="web",intf="eth0",vrid="51",reason="checksum"} 2"#,
+            r#"ha_stray_adverts_total{reason="vrid"} 5"#,
             "ha_status_time_seconds 3.25",
         ] {
             assert!(text.lines().any(|it| it == line), "{line} is missing in:\n{text}");

@@ -25,6 +25,9 @@ use stream::{End, Rest};
 pub use dial::{Dial, TlsDial};
 pub use renew::RenewTask;
 
+/// Longest wait for the spool before the first session.
+const SPOOL_PATIENCE: Duration = Duration::from_secs(1);
+
 /// How the session is, for people: a level.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct SessionView {
@@ -84,6 +87,7 @@ impl<D: Dial> SessionTask<D> {
     /// Keeps a stream open until the agent stops.
     pub async fn run(mut self) {
         let mut stop = self.rest.stop.clone();
+        self.await_spool().await;
         loop {
             let end = self.stream().await;
             self.tell(&end);
@@ -107,6 +111,17 @@ impl<D: Dial> SessionTask<D> {
                 () = tokio::time::sleep(wait) => {}
                 _ = stop.wait_for(|stop| *stop) => return,
             }
+        }
+    }
+
+    /// A session names the spool's epoch and ends when that changes, so the
+    /// first one waits for it. Not for ever: a full disk may keep the spool away,
+    /// and plans matter more.
+    async fn await_spool(&self) {
+        let mut level = self.rest.spool.level();
+        let ready = level.wait_for(|level| level.epoch != 0);
+        if tokio::time::timeout(SPOOL_PATIENCE, ready).await.is_err() {
+            tracing::warn!("there is no spool yet: events wait in memory");
         }
     }
 
