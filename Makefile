@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 # compiles everything again.
 ALL = --workspace --all-targets
 
-.PHONY: demo test build check interop bench-failover fuzz
+.PHONY: demo test build check interop bench-failover bench-events fuzz
 
 ## Two clusters in network namespaces, a failover, and one without a controller.
 demo:
@@ -38,6 +38,11 @@ bench-failover:
 	tests/setup test
 	$(CARGO) build --release --workspace --bins
 	target/release/bench-failover
+
+## Durable events and transactions a second.
+bench-events:
+	$(CARGO) build --release --workspace --bins
+	target/release/bench-events
 
 ## The fuzz targets, a minute each; needs cargo-fuzz and a nightly toolchain.
 fuzz:
