@@ -170,7 +170,7 @@ impl SmallDisk {
         if mounted.is_ok_and(|status| status.success()) {
             return Some(Self(dir));
         }
-        eprintln!("SKIPPED: needs the right to mount a tmpfs");
+        eprintln!("skipped, because a tmpfs can't be mounted here");
         None
     }
 

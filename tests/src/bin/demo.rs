@@ -32,6 +32,7 @@ fn main() -> Result<()> {
     if arguments.keep {
         demo.keep()?;
     }
+    drop(demo);
     say("The end: everything that was started is stopped and removed.");
     Ok(())
 }
