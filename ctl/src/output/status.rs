@@ -16,6 +16,10 @@ pub struct Shown {
     pub snapshot_age_us: u64,
 }
 
+/// Rows of what needs attention that fit on a screen of 24 lines, with the sums
+/// above them. The worst come first.
+const FIRST_ROWS: usize = 15;
+
 /// The lines of a status, marked up.
 #[must_use]
 pub fn fleet_status(status: &FleetStatus, shown: Shown, symbols: Symbols) -> Vec<String> {
@@ -31,7 +35,12 @@ pub fn fleet_status(status: &FleetStatus, shown: Shown, symbols: Symbols) -> Vec
     if !status.attention.is_empty() {
         let heading = format!("NEEDS ATTENTION ({})", status.attention.len());
         lines.push(Tone::Bold.paint(&heading));
-        lines.extend(attention(&status.attention, status.at_us, symbols).lines(true));
+        let rows = if shown.all { status.attention.len() } else { FIRST_ROWS };
+        let (first, rest) = status.attention.split_at(rows.min(status.attention.len()));
+        lines.extend(attention(first, status.at_us, symbols).lines(true));
+        if !rest.is_empty() {
+            lines.push(format!("  and {} more, none of them worse (--all)", rest.len()));
+        }
     }
     lines.push(foot(status, shown));
     lines

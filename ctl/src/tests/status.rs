@@ -173,6 +173,23 @@ async fn watching_in_a_pipe_prints_each_state_and_survives_a_loss() {
     assert_eq!(ran.exit, Exit::Attention);
 }
 
+#[tokio::test]
+async fn a_fleet_full_of_trouble_still_begins_with_one_screen() {
+    let mut answer = two_hundred();
+    let bad = answer.clusters.iter().find(|cluster| !cluster.findings.is_empty());
+    let findings = bad.expect("some need attention").findings.clone();
+    for cluster in &mut answer.clusters {
+        cluster.findings.clone_from(&findings);
+    }
+    let rows = findings.len() * answer.clusters.len();
+    let (bench, _fleet) = bench(answer);
+    let first = bench.run("status").await.out;
+    assert!(first.lines().count() <= 24, "{first}");
+    assert!(first.contains(&format!("NEEDS ATTENTION ({rows})")), "{first}");
+    assert!(first.contains(&format!("and {} more", rows - 15)), "{first}");
+    assert!(bench.run("status --all").await.out.lines().count() > rows);
+}
+
 /// From the view to the last line; the whole way is measured with the whole
 /// product. The best of several: other work on the machine only adds.
 #[tokio::test]
